@@ -1,0 +1,40 @@
+# Flags that every target shares: language, warnings, sanitizers, and the floating-point rules
+# that make every instruction set give the same bits.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
+
+option(BITNETD_WERROR "warnings are errors" OFF)
+option(BITNETD_FUZZ "build the libFuzzer targets instead of the tests" OFF)
+set(BITNETD_SANITIZE "" CACHE STRING "value of -fsanitize= for everything")
+
+add_library(bitnetd_flags INTERFACE)
+target_include_directories(bitnetd_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_definitions(bitnetd_flags INTERFACE _GNU_SOURCE BITNETD_VERSION="${PROJECT_VERSION}")
+# A fused multiply-add is written as fma(); the compiler may not make one of its own, or results
+# would differ between instruction sets.
+target_compile_options(bitnetd_flags INTERFACE -ffp-contract=off -fno-omit-frame-pointer -fstack-protector-strong)
+set(bitnetd_warnings -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+    -Wcast-align -Wunused -Wnull-dereference -Wimplicit-fallthrough -Wvla)
+target_compile_options(bitnetd_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${bitnetd_warnings}>")
+if(BITNETD_WERROR)
+    target_compile_options(bitnetd_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
+endif()
+if(BITNETD_SANITIZE)
+    set(sanitize -fsanitize=${BITNETD_SANITIZE})
+    if(BITNETD_SANITIZE MATCHES undefined)
+        list(APPEND sanitize -fno-sanitize-recover=undefined)
+    endif()
+    # gcc's sanitizers raise false alarms in these two warnings.
+    target_compile_options(bitnetd_flags INTERFACE ${sanitize} -Wno-maybe-uninitialized -Wno-null-dereference)
+    target_link_options(bitnetd_flags INTERFACE ${sanitize})
+endif()
+if(BITNETD_FUZZ)
+    target_compile_options(bitnetd_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,72 @@
+# The few functions with which the root CMakeLists.txt names its targets. Sources are found by
+# folder, so that adding a file needs no edit here.
+
+enable_testing()
+include(GoogleTest)
+
+# bitnetd_library(NAME FOLDER/* DEPS...): every .cc of FOLDER but the mains; FOLDER/** with all below.
+function(bitnetd_library name folder)
+    if(folder MATCHES "\\*\\*$")
+        string(REGEX REPLACE "/\\*\\*$" "" folder ${folder})
+        file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cc)
+    else()
+        file(GLOB sources CONFIGURE_DEPENDS ${folder}.cc)
+    endif()
+    list(FILTER sources EXCLUDE REGEX "/main[a-z_]*\\.cc$")
+    if(NOT sources) # BRINGUP
+        add_library(${name} INTERFACE) # BRINGUP
+        return() # BRINGUP
+    endif() # BRINGUP
+    add_library(${name} STATIC ${sources})
+    target_link_libraries(${name} PUBLIC bitnetd_flags ${ARGN})
+endfunction()
+
+# bitnetd_kernels(NAME FOLDER FLAGS...): one instruction set; its objects export one symbol.
+function(bitnetd_kernels name folder)
+    file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc)
+    if(NOT sources) # BRINGUP
+        add_library(${name} INTERFACE) # BRINGUP
+        return() # BRINGUP
+    endif() # BRINGUP
+    add_library(${name} STATIC ${sources})
+    target_link_libraries(${name} PRIVATE bitnetd_flags)
+    target_compile_options(${name} PRIVATE -O3 -fno-exceptions ${ARGN})
+endfunction()
+
+# bitnetd_program(NAME MAIN DEPS...): one binary in build/<preset>/bin.
+function(bitnetd_program name main)
+    if(NOT EXISTS ${CMAKE_SOURCE_DIR}/${main}) # BRINGUP
+        return() # BRINGUP
+    endif() # BRINGUP
+    add_executable(${name} ${main})
+    target_link_libraries(${name} PRIVATE bitnetd_flags ${ARGN})
+endfunction()
+
+# bitnetd_tests(NAME FOLDER LABEL TIMEOUT_S DEPS...): one GoogleTest binary from every *_test.cc
+# below FOLDER; each test is its own ctest entry, so that a failure prints a one-line rerun.
+function(bitnetd_tests name folder label timeout_s)
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cc)
+    if(NOT sources) # BRINGUP
+        return() # BRINGUP
+    endif() # BRINGUP
+    add_executable(${name} ${sources})
+    target_link_libraries(${name} PRIVATE bitnetd_flags ${ARGN} GTest::gtest GTest::gtest_main)
+    target_compile_definitions(${name} PRIVATE BITNETD_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+        BITNETD_BINARY_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+        TEST_PREFIX "${label}/" PROPERTIES LABELS ${label} TIMEOUT ${timeout_s})
+endfunction()
+
+# bitnetd_fuzzer(NAME SOURCE DEPS...): a libFuzzer target with its corpus in tests/fuzz/corpus/NAME.
+# Without clang's libFuzzer the same entry point is replayed over the corpus by a small driver.
+function(bitnetd_fuzzer name source)
+    add_executable(fuzz_${name} ${source})
+    target_link_libraries(fuzz_${name} PRIVATE bitnetd_flags ${ARGN})
+    if(BITNETD_FUZZ)
+        target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    else()
+        target_sources(fuzz_${name} PRIVATE tests/fuzz/replay_main.cc)
+        add_test(NAME fuzz/${name} COMMAND fuzz_${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+        set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+    endif()
+endfunction()

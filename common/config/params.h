@@ -1,0 +1,48 @@
+// Params: the effective configuration. Read in order: defaults, TOML file, environment, flags.
+// The supervisor reads all of it and hands each child a copy as "section.name=value" lines (kSettings).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace bitnetd {
+
+// One member per row of params.def, named section_name: params.http_body_bytes_max.
+struct Params {
+#define BITNETD_UINT(section, name, min, max, default_value, help) uint64_t section##_##name = default_value;
+#define BITNETD_TEXT(section, name, default_value, help) std::string section##_##name = default_value;
+#define BITNETD_LIST(section, name, help) std::vector<std::string> section##_##name;
+#include "common/config/params.def"
+};
+
+// What is known of a row without a Params: for --help and the example file.
+struct ParamRow {
+    std::string_view section;
+    std::string_view name;
+    std::string_view help;
+    bool is_list;
+    std::string default_text;
+    std::string range_text;  // "1 .. 64", or empty
+};
+std::vector<ParamRow> param_rows();
+
+// Sets section.name from text; checks type and range. A list parameter gets one more element.
+// The error names the parameter, what was expected and what was found.
+Result<void> set_param(Params& params, std::string_view section, std::string_view name,
+                       std::string_view text);
+
+// All of a TOML file; the error names the file and the line. A list in the file replaces the list.
+Result<void> read_toml(Params& params, const std::string& path);
+
+// Every environment variable BITNETD_SECTION__KEY. An unknown one is an error.
+Result<void> read_environment(Params& params, char** environment);
+
+// "section.name=value" lines, lists one line per element; parse_settings() reads them back.
+std::string print_settings(const Params& params);
+Result<Params> parse_settings(std::string_view lines);
+
+}  // namespace bitnetd

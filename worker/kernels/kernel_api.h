@@ -1,0 +1,135 @@
+// The contract between the model and its kernels: raw pointers in, raw pointers out.
+//
+// Every instruction set fills one KernelTable. Rules that hold for every entry:
+//   - It never allocates, locks, throws, logs or fails. The caller checked every shape.
+//   - Integer results are the same on every instruction set, bit for bit.
+//   - Float results are the same too (float class "f32x16"): sums run over 16 virtual lanes, lane l
+//     taking elements l, l+16, l+32, ... with fma(), and are reduced by one tree:
+//     r[i] = v[i] + v[i+8] (i < 8), then +4, +2, +1. A tail shorter than 16 adds to its lanes only;
+//     the other lanes keep their value. exp is the polynomial of exp_poly.h, never libm's.
+//   - A row's result depends on that row alone, never on m or on the rows beside it.
+//   - Any thread may call; two threads must not write the same outputs.
+//   - Inputs hold no NaN. With one the results are unspecified, but nothing is read or written out of
+//     bounds and NaN logits stay NaN, so that the caller sees them.
+// reference/ is the definition: plain loops, tested against arithmetic only. The others are compared
+// with it on odd shapes, in tests/property and by the self-check at start (dispatch.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bitnetd::kernels {
+
+// Attention keeps one page of scores and one head of sums on its stack: the bounds of page_tokens
+// and head_dim.
+inline constexpr int32_t kPageTokensMax = 256;
+inline constexpr int32_t kHeadDimMax = 512;
+
+// Elements of one packed ternary block, and its bytes (ternary_pack.h packs rows).
+inline constexpr int32_t kTernaryBlock = 256;
+inline constexpr int32_t kTernaryBlockBytes = kTernaryBlock / 4;
+
+// Bytes of one packed ternary row of k weights; k counts as rounded up to a whole block.
+constexpr int64_t ternary_row_bytes(int64_t k) {
+    return (k + kTernaryBlock - 1) / kTernaryBlock * kTernaryBlockBytes;
+}
+// Length of an int8 activation row for k inputs: whole blocks, the tail zero.
+constexpr int64_t ternary_padded(int64_t k) {
+    return (k + kTernaryBlock - 1) / kTernaryBlock * kTernaryBlock;
+}
+
+// Per-token int8 quantisation (quant-types section 9, the 2024-25 rule):
+//   x_scale[i] = (float)(127.0 / max(1e-5, max |x[i][t]|)), maximum and quotient in double
+//   q[i][t]    = x[i][t] * x_scale[i] rounded to nearest, ties to even, clamped to [-127, 127]
+//   q_sum[i]   = sum of q[i][t]
+//   x  float [m][k], row stride x_stride elements      q  int8 [m][ternary_padded(k)], tail zero,
+//   rows 64-byte aligned
+using QuantiseRows = void (*)(int32_t m, int32_t k, const float* x, int64_t x_stride, int8_t* q,
+                              float* x_scale, int32_t* q_sum) noexcept;
+
+// y[i][j] = (float)(sum over t of q[i][t] * w[j][t]) / x_scale[i] * w_scale    (in this order)
+//   q        int8    [m][k_padded], values -127..127, rows 64-byte aligned, tail zero
+//   q_sum    int32   [m]            sum of row i of q (kernels on unsigned codes need it)
+//   w        ternary [n] rows of k_padded/4 bytes, 64-byte aligned; blocks of 256 weights in 64
+//            bytes: byte p holds weights p, p+64, p+128, p+192, the first in the low two bits,
+//            each stored as w + 1; padding is w = 0 (code 1)
+//   y        float   [m] rows of n values, row stride y_stride elements
+// Needs m >= 1, n >= 1, k_padded % 256 == 0, k_padded <= 2^17: the sum is at most 127 * 2^17 < 2^24,
+// so it is exact as a float. The caller splits n across threads (offsetting w and y).
+// Cost: reads n * k_padded / 4 bytes of w once per call for small m.
+using TernaryGemm = void (*)(int32_t m, int32_t n, int32_t k_padded, const int8_t* q,
+                             const int32_t* q_sum, const float* x_scale, const uint8_t* w,
+                             float w_scale, float* y, int64_t y_stride) noexcept;
+
+// y[i][t] = x[i][t] * (1 / sqrt(mean(x[i]^2) + eps)) * weight[t]
+//   factor = 1.0f / sqrtf(sum / (float)k + eps), sum over 16 lanes; y = (x * factor) * weight.
+//   x, y float [m][k], strides in elements; y may be x.
+using RmsNorm = void (*)(int32_t m, int32_t k, const float* x, int64_t x_stride,
+                         const float* weight, float eps, float* y, int64_t y_stride) noexcept;
+
+// x[i][t] += y[i][t] over count contiguous values.
+using AddInPlace = void (*)(int64_t count, const float* y, float* x) noexcept;
+
+// gate[t] = activation(gate[t]) * up[t] over count contiguous values.
+//   relu2: r = max(gate, 0); (r * r) * up        silu: (gate / (1 + exp(-gate))) * up
+using GatedActivation = void (*)(int64_t count, float* gate, const float* up) noexcept;
+
+// Rotates one row of `heads` heads in place, NEOX style: pair p is (x[p], x[p + n_rot/2]),
+//   a' = a * cos - b * sin as fma(a, cos, -(b * sin));  b' = a * sin + b * cos as fma(a, sin, b * cos).
+//   x float [heads][head_dim]; cos_sin float [n_rot], cosines of the row's position first, then sines.
+using RopeNeox = void (*)(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_sin,
+                          float* x) noexcept;
+
+// Converts count values; f16 with round to nearest even.
+using F16ToF32 = void (*)(int64_t count, const uint16_t* x, float* y) noexcept;
+using F32ToF16 = void (*)(int64_t count, const float* x, uint16_t* y) noexcept;
+
+// y[i][j] = sum over t of x[i][t] * (float)w[j][t]; the lane order above.
+//   x float [m][k] row stride k;  w f16 or f32 [n][k];  y row stride y_stride.
+//   The caller splits n across threads.
+using MatmulF16 = void (*)(int32_t m, int32_t n, int32_t k, const float* x, const uint16_t* w,
+                           float* y, int64_t y_stride) noexcept;
+using MatmulF32 = void (*)(int32_t m, int32_t n, int32_t k, const float* x, const float* w,
+                           float* y, int64_t y_stride) noexcept;
+
+// Where the keys and values of one sequence lie: pages of page_tokens positions each.
+//   pages[i] + k_offset: keys of one layer, [kv_heads][page_tokens][head_dim_padded] values
+//   pages[i] + v_offset: values, same shape.   head_dim_padded = head_dim rounded up to 16, pad zero.
+struct KvView {
+    const std::byte* const* pages;
+    int64_t k_offset;  // bytes
+    int64_t v_offset;  // bytes
+    int32_t page_tokens;
+    int32_t kv_heads;
+    int32_t head_dim;
+};
+
+// One query row attends to positions 0 .. count-1 of its sequence, for heads head_begin..head_end-1.
+// Needs count >= 1, 1 <= page_tokens <= kPageTokensMax, 1 <= head_dim <= kHeadDimMax.
+//   score_p = (q . k_p) * scale;  out = sum_p softmax(score)_p * v_p
+// Online softmax in blocks of page_tokens positions by absolute position: for each block, scores,
+// block maximum M' = max(M, scores); if M' > M: sum and accumulator *= exp(M - M'); then in order of
+// position sum += w, acc = fma(w, v, acc) with w = exp(score - M'). Finally out = acc / sum.
+// Head h reads kv head h / (heads / kv_heads).
+//   q, out float [heads][head_dim]
+using Attention = void (*)(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head_end,
+                           int32_t count, float scale, const float* q, float* out) noexcept;
+
+struct KernelTable {
+    const char* name;  // as the kernel_isa setting names it: "scalar", "avx2", "avx512", ...
+    QuantiseRows quantise_rows;
+    TernaryGemm ternary_gemm;
+    RmsNorm rms_norm;
+    AddInPlace add_in_place;
+    GatedActivation relu2_gate;
+    GatedActivation silu_gate;
+    RopeNeox rope_neox;
+    F16ToF32 f16_to_f32;
+    F32ToF16 f32_to_f16;
+    MatmulF16 matmul_f16;
+    MatmulF32 matmul_f32;
+    Attention attention_f32;  // keys and values stored as float
+    Attention attention_f16;  // stored as IEEE half, converted exactly
+};
+
+}  // namespace bitnetd::kernels

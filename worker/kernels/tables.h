@@ -1,0 +1,22 @@
+// The table of each instruction set. Only dispatch.cc and the tests name them; everyone else asks
+// dispatch.h, because a table may be called only on a CPU that has its instructions.
+#pragma once
+
+#include "worker/kernels/kernel_api.h"
+
+namespace bitnetd::kernels {
+
+namespace reference {
+extern const KernelTable kTable;  // "scalar": any CPU
+}
+namespace avx2 {
+extern const KernelTable kTable;  // AVX2, FMA, F16C
+}
+namespace avx512 {
+extern const KernelTable kTable;  // AVX-512 F, BW, VL, DQ
+}
+namespace avx512vnni {
+extern const KernelTable kTable;  // AVX-512 as above and VNNI
+}
+
+}  // namespace bitnetd::kernels
