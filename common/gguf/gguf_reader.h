@@ -1,0 +1,62 @@
+// Reads the head of a GGUF file, version 2 or 3: key/value pairs and tensor infos, everything
+// checked that can be checked without knowing the architecture. Tensor data is left in the source;
+// a caller reads it at data_start + TensorInfo::offset, a range that is known to lie within the
+// file. The input is untrusted. No length or count is believed before it was compared with what is
+// left of the file, and no memory is reserved from a count alone. Used by the loader process, and
+// by tests. One idea per file: cursor.h (bounded sequential reading), value_parser.h,
+// tensor_parser.h.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/gguf/metadata.h"
+#include "common/gguf/source.h"
+#include "common/gguf/tensor_types.h"
+
+namespace bitnetd::gguf {
+
+// Limits of our own (the format has none that are useful).
+inline constexpr uint64_t kKeysMax = 65'536;
+inline constexpr uint64_t kTensorsMax = 65'536;
+inline constexpr uint64_t kKeyBytesMax = 65'535;
+inline constexpr uint64_t kTensorNameBytesMax = 64;
+inline constexpr uint64_t kStringBytesMax = 16ull << 20;
+inline constexpr uint64_t kArrayElementsMax = 4ull
+                                              << 20;     // merges of the largest vocabularies: 2 M
+inline constexpr uint64_t kHeadBytesMax = 512ull << 20;  // all before the tensor data
+inline constexpr uint64_t kElementsMax = 1ull << 48;     // of one tensor
+inline constexpr uint64_t kAlignmentMax = 65'536;
+inline constexpr uint32_t kDimsMax = 4;
+
+struct TensorInfo {
+    std::string name;
+    std::array<uint64_t, kDimsMax> dims{1, 1, 1, 1};  // fastest-varying first; 1 beyond dim_count
+    uint32_t dim_count = 0;
+    const TensorType* type = nullptr;  // of tensor_types.h; its size is known
+    uint64_t offset = 0;               // from File::data_start
+    uint64_t bytes = 0;
+
+    uint64_t elements() const { return dims[0] * dims[1] * dims[2] * dims[3]; }
+};
+
+struct File {
+    uint32_t version = 0;
+    Metadata metadata;
+    std::vector<TensorInfo> tensors;  // in file order
+    uint64_t alignment = 32;
+    uint64_t data_start = 0;
+    uint64_t file_bytes = 0;
+
+    // Null when absent.
+    const TensorInfo* find_tensor(std::string_view name) const;
+};
+
+// The error names the key or tensor, what was expected and what was found.
+Result<File> read(Source& source);
+
+}  // namespace bitnetd::gguf
