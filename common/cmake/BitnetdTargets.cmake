@@ -70,3 +70,15 @@ function(bitnetd_fuzzer name source)
         set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 120)
     endif()
 endfunction()
+
+# bitnetd_e2e(FOLDER): one ctest entry per *.test.mjs; they start the real binaries of this build.
+function(bitnetd_e2e folder)
+    file(GLOB tests CONFIGURE_DEPENDS ${folder}/*.test.mjs)
+    foreach(test ${tests})
+        get_filename_component(name ${test} NAME)
+        string(REPLACE ".test.mjs" "" name ${name})
+        add_test(NAME e2e/${name} COMMAND node --test ${test})
+        set_tests_properties(e2e/${name} PROPERTIES LABELS e2e TIMEOUT 600
+            ENVIRONMENT "BITNETD_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+    endforeach()
+endfunction()

@@ -1,0 +1,44 @@
+// Goal: greedy output of the demo model, through the HTTP API, equals what an independent reference
+// computed, token for token.
+// Method: every case of the golden file as token ids and as text or messages; with logprobs, the
+// chosen tokens' values are compared within the tolerance the file states.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Server, golden, request } from './server.mjs';
+
+let server;
+before(async () => {
+  server = await Server.start();
+});
+after(() => server.stop());
+
+for (const [index, testCase] of golden.cases.entries()) {
+  test(`case ${index} (${testCase.kind}): token-id prompt`, async () => {
+    const answer = await request(server, 'POST', '/v1/completions', {
+      prompt: testCase.prompt_ids, max_tokens: 64, temperature: 0, logprobs: 5,
+    });
+    assert.equal(answer.status, 200, answer.text);
+    const choice = answer.json.choices[0];
+    assert.equal(choice.text, testCase.greedy_text);
+    assert.equal(choice.finish_reason, testCase.finish);
+    assert.equal(answer.json.usage.prompt_tokens, testCase.prompt_ids.length);
+    assert.equal(answer.json.usage.completion_tokens, testCase.greedy_ids.length);
+    const values = choice.logprobs.token_logprobs;
+    assert.equal(values.length, testCase.steps.length);
+    for (const [i, step] of testCase.steps.entries()) {
+      // A logprob is a logit less the log of a sum: within twice the logits' tolerance of 0.1.
+      assert.ok(Math.abs(values[i] - step.logprob) < 0.2, `step ${i}: ${values[i]} against ${step.logprob}`);
+    }
+  });
+
+  test(`case ${index} (${testCase.kind}): as a client writes it`, async () => {
+    const common = { max_tokens: 64, temperature: 0 };
+    const answer = testCase.kind === 'chat'
+      ? await request(server, 'POST', '/v1/chat/completions', { ...common, messages: testCase.messages })
+      : await request(server, 'POST', '/v1/completions', { ...common, prompt: testCase.prompt });
+    assert.equal(answer.status, 200, answer.text);
+    const [choice] = answer.json.choices;
+    assert.equal(testCase.kind === 'chat' ? choice.message.content : choice.text, testCase.greedy_text);
+    assert.equal(answer.json.usage.prompt_tokens, testCase.prompt_ids.length);
+  });
+}

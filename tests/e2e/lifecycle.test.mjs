@@ -1,0 +1,81 @@
+// Goal: starting, draining and stopping behave as an operator expects.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { Server, bin, request, root, streamCompletion } from './server.mjs';
+
+const long = { prompt: 'Once upon a time', temperature: 1, seed: 3, max_tokens: 400, ignore_eos: true };
+
+test('TERM finishes running streams, then ends with 0', async () => {
+  const server = await Server.start();
+  const result = await streamCompletion(server, long, {
+    onEvent: (_, r) => {
+      if (r.events === 2) server.process.kill('SIGTERM');
+    },
+  });
+  assert.equal(result.finish, 'length');
+  await server.stop();
+});
+
+test('a second TERM stops at once', async () => {
+  const server = await Server.start();
+  let signals = 0;
+  await streamCompletion(server, { ...long, max_tokens: 500 }, {
+    onEvent: () => {
+      if (signals++ < 2) server.process.kill('SIGTERM');
+    },
+  }).catch(() => 'the stream was cut, as asked');
+  const { signal } = await server.exited;
+  assert.equal(signal, null);
+  assert.deepEqual(server.children('bitnetd-worker'), []);
+});
+
+test('a killed frontend is replaced and the address keeps answering', async () => {
+  const server = await Server.start();
+  const from = server.events.length;
+  const [frontend] = server.children('bitnetd-frontend');
+  process.kill(frontend, 'SIGKILL');
+  await server.event((e) => e.event === 'frontend_ready', from);
+  const answer = await request(server, 'POST', '/v1/completions', { prompt: 'Hello', max_tokens: 4 });
+  assert.equal(answer.status, 200, answer.text);
+  await server.stop();
+});
+
+test('health tells what is there', async () => {
+  const server = await Server.start(['--workers', '2']);
+  const health = await request(server, 'GET', '/health');
+  assert.equal(health.status, 200);
+  assert.equal(health.json.status, 'healthy');
+  for (const target of ['/health/live', '/livez', '/health/ready', '/readyz', '/ready']) {
+    assert.equal((await request(server, 'GET', target)).status, 200, target);
+  }
+  const dump = execFileSync(path.join(bin, 'bitnet-shmdump'), ['--control', server.control, '--json'], { encoding: 'utf8' });
+  const names = JSON.stringify(JSON.parse(dump));
+  assert.match(names, /worker\/1/);
+  await server.stop();
+});
+
+test('a file that is not a model is refused with the reason', () => {
+  const bad = path.join(root, 'tests/golden/hostile/bad-magic.gguf');
+  const run = spawnSync(path.join(bin, 'bitnetd'), ['--listen', '127.0.0.1:0', '--model', bad], { encoding: 'utf8' });
+  assert.equal(run.status, 4, run.stderr);
+  assert.match(run.stderr, /magic/);
+});
+
+test('a wrong setting is refused with its line', () => {
+  const file = path.join(root, 'build', 'wrong.toml');
+  writeFileSync(file, '[server]\nworkers = 1\n[http]\nbody_bytes_max = "many"\n');
+  const run = spawnSync(path.join(bin, 'bitnetd'), ['--config', file, '--check-config'], { encoding: 'utf8' });
+  assert.equal(run.status, 2);
+  assert.match(run.stderr + run.stdout, /wrong\.toml:4.*http\.body_bytes_max/s);
+});
+
+test('help names every flag', () => {
+  const run = spawnSync(path.join(bin, 'bitnetd'), ['--help'], { encoding: 'utf8' });
+  assert.equal(run.status, 0);
+  for (const flag of ['--listen', '--model', '--workers', '--config', '--http.body_bytes_max', '--kv.type']) {
+    assert.ok(run.stdout.includes(flag), flag);
+  }
+});
