@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,7 +48,8 @@ struct TensorInfo {
 struct File {
     uint32_t version = 0;
     Metadata metadata;
-    std::vector<TensorInfo> tensors;  // in file order
+    std::vector<TensorInfo> tensors;                            // in file order
+    std::map<std::string, size_t, std::less<>> tensor_indices;  // name -> index in `tensors`
     uint64_t alignment = 32;
     uint64_t data_start = 0;
     uint64_t file_bytes = 0;
