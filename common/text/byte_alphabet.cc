@@ -39,7 +39,9 @@ static_assert(kAlphabet.of_byte[' '] == 0x120 && kAlphabet.of_byte[0xAD] == 0x14
 
 }  // namespace
 
-uint32_t byte_to_alphabet(uint8_t byte) noexcept { return kAlphabet.of_byte[byte]; }
+uint32_t byte_to_alphabet(uint8_t byte) noexcept {
+    return kAlphabet.of_byte[byte];
+}
 
 std::optional<std::string> alphabet_to_bytes(std::string_view mapped) {
     std::string bytes;

@@ -1,6 +1,6 @@
-// The byte alphabet of "gpt2" vocabularies: every byte has a printable character, so that token texts
-// can be stored as text (tokenizers.md 3.2). 21-7E, A1-AC, AE-FF stand for themselves; the other 68
-// bytes, in order, are U+0100 .. U+0143. Pure functions; any thread.
+// The byte alphabet of "gpt2" vocabularies: every byte has a printable character, so that token
+// texts can be stored as text (tokenizers.md 3.2). 21-7E, A1-AC, AE-FF stand for themselves; the
+// other 68 bytes, in order, are U+0100 .. U+0143. Pure functions; any thread.
 #pragma once
 
 #include <cstdint>

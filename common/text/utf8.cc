@@ -4,7 +4,9 @@ namespace bitnetd::text {
 
 namespace {
 
-bool is_continuation(unsigned char byte) { return (byte & 0xC0) == 0x80; }
+bool is_continuation(unsigned char byte) {
+    return (byte & 0xC0) == 0x80;
+}
 
 // What a lead byte promises, and which second bytes it allows.
 struct Lead {
@@ -36,8 +38,8 @@ uint32_t agreeing_bytes(std::string_view text, size_t at, const Lead& lead) {
     uint32_t count = lead.bytes == 0 ? 0 : 1;
     while (count < lead.bytes && at + count < text.size()) {
         const auto byte = static_cast<unsigned char>(text[at + count]);
-        const bool fits = count == 1 ? byte >= lead.second_min && byte <= lead.second_max
-                                     : is_continuation(byte);
+        const bool fits =
+            count == 1 ? byte >= lead.second_min && byte <= lead.second_max : is_continuation(byte);
         if (!fits) break;
         ++count;
     }

@@ -16,7 +16,9 @@ namespace {
 
 constexpr std::string_view kSpmSpace = "\xE2\x96\x81";  // U+2581
 
-Error bad(std::string what) { return invalid("vocabulary: " + std::move(what)); }
+Error bad(std::string what) {
+    return invalid("vocabulary: " + std::move(what));
+}
 
 // "<0xE2>" -> 0xE2.
 std::optional<uint8_t> byte_token_value(std::string_view text) {
@@ -24,9 +26,12 @@ std::optional<uint8_t> byte_token_value(std::string_view text) {
     unsigned value = 0;
     for (const char c : text.substr(3, 2)) {
         value <<= 4;
-        if (c >= '0' && c <= '9') value |= static_cast<unsigned>(c - '0');
-        else if (c >= 'A' && c <= 'F') value |= static_cast<unsigned>(c - 'A' + 10);
-        else return std::nullopt;
+        if (c >= '0' && c <= '9')
+            value |= static_cast<unsigned>(c - '0');
+        else if (c >= 'A' && c <= 'F')
+            value |= static_cast<unsigned>(c - 'A' + 10);
+        else
+            return std::nullopt;
     }
     return static_cast<uint8_t>(value);
 }
@@ -44,8 +49,8 @@ std::string replace_spm_space(std::string_view text) {
     return out;
 }
 
-// The bytes a token stands for (tokenizers.md section 6). Control and unknown tokens keep their text
-// here; whether they are printed is the detokenizer's decision.
+// The bytes a token stands for (tokenizers.md section 6). Control and unknown tokens keep their
+// text here; whether they are printed is the detokenizer's decision.
 std::string decoded(VocabularyModel model, TokenType type, const std::string& text) {
     if (type == TokenType::kByte) {
         if (const auto byte = byte_token_value(text)) return {static_cast<char>(*byte)};
@@ -55,9 +60,12 @@ std::string decoded(VocabularyModel model, TokenType type, const std::string& te
     return alphabet_to_bytes(text).value_or(text);
 }
 
-// Puts `value` into the first free slot from its hash on; false when that is too far away.
-template <typename Slot, typename IsFree>
-bool insert(std::vector<Slot>& slots, uint64_t hash, const Slot& value, IsFree is_free) {
+// Puts `value` into the first slot from its hash on that is free; one that already holds the same
+// key keeps what it has (look-ups stop there, so of duplicates the first wins). False when that
+// slot is too far away.
+template <typename Slot, typename IsFree, typename IsSame>
+bool insert(std::vector<Slot>& slots, uint64_t hash, const Slot& value, IsFree is_free,
+            IsSame is_same) {
     const size_t mask = slots.size() - 1;
     size_t slot = hash & mask;
     for (uint32_t probe = 0; probe < kProbesMax; ++probe, slot = (slot + 1) & mask) {
@@ -65,11 +73,14 @@ bool insert(std::vector<Slot>& slots, uint64_t hash, const Slot& value, IsFree i
             slots[slot] = value;
             return true;
         }
+        if (is_same(slots[slot])) return true;
     }
     return false;
 }
 
-size_t hash_capacity(size_t entries) { return std::bit_ceil(entries + entries / 2 + 2); }
+size_t hash_capacity(size_t entries) {
+    return std::bit_ceil(entries + entries / 2 + 2);
+}
 
 // Texts seen so far and their symbols: tokens first, then what only merges and bytes name.
 class SymbolTable {
@@ -84,10 +95,6 @@ class SymbolTable {
         const auto [place, is_new] = symbols_.emplace(text, next_);
         if (is_new) ++next_;
         return place->second;
-    }
-    uint32_t find(const std::string& text) const {
-        const auto place = symbols_.find(text);
-        return place == symbols_.end() ? kNoId : place->second;
     }
     uint32_t count() const { return next_; }
 
@@ -139,11 +146,13 @@ Result<void> check_input(const VocabularyBuilder& in) {
     if (count == 0) return bad("there are no tokens");
     if (count > kTokensMax) return bad("more than 2^20 tokens");
     if (in.merges.size() > kMergesMax) return bad("more than 2^21 merges");
-    if (!in.types.empty() && in.types.size() != count) return bad("types and tokens differ in number");
+    if (!in.types.empty() && in.types.size() != count)
+        return bad("types and tokens differ in number");
     if (in.model == VocabularyModel::kSpm && in.scores.size() != count) {
         return bad("scores and tokens differ in number");
     }
-    if (!std::all_of(in.scores.begin(), in.scores.end(), [](float s) { return std::isfinite(s); })) {
+    if (!std::all_of(in.scores.begin(), in.scores.end(),
+                     [](float s) { return std::isfinite(s); })) {
         return bad("a score is not finite");
     }
     if (in.model == VocabularyModel::kBpe && in.merges.empty()) return bad("there are no merges");
@@ -185,17 +194,11 @@ Result<void> write_tokens(const VocabularyBuilder& in, ImageWriter& image) {
         bytes_offsets.push_back(static_cast<uint32_t>(bytes.size()));
         types.push_back(static_cast<uint8_t>(type_of(in, id)));
         longest = std::max(longest, text.size());
-        // Look-ups stop at the first slot with an equal text, so of duplicates the first wins; the
-        // later ones need no slot.
-        const auto same_or_free = [&](uint32_t other) {
-            return other == kNoId || in.tokens[other] == text;
-        };
-        const size_t mask = slots.size() - 1;
-        size_t slot = hash_text(text) & mask;
-        uint32_t probe = 0;
-        for (; probe < kProbesMax && !same_or_free(slots[slot]); ++probe) slot = (slot + 1) & mask;
-        if (probe == kProbesMax) return bad("token texts are made to collide");
-        if (slots[slot] == kNoId) slots[slot] = static_cast<uint32_t>(id);
+        const bool placed = insert(
+            slots, hash_text(text), static_cast<uint32_t>(id),
+            [](uint32_t other) { return other == kNoId; },
+            [&](uint32_t other) { return in.tokens[other] == text; });
+        if (!placed) return bad("token texts are made to collide");
     }
     image.header.longest_token_bytes = static_cast<uint32_t>(longest);
     image.set(Section::kTextOffsets, text_offsets);
@@ -220,8 +223,10 @@ Result<void> write_merges(const VocabularyBuilder& in, SymbolTable& symbols, Ima
         const uint32_t right = symbols.intern(right_text);
         const uint32_t merged = symbols.intern(left_text + right_text);
         const MergeEntry entry{left, right, static_cast<uint32_t>(rank), merged};
-        // A pair listed twice keeps its first rank: look-ups stop there.
-        if (!insert(slots, hash_pair(left, right), entry, is_free)) {
+        const auto is_same = [&](const MergeEntry& other) {
+            return other.left == left && other.right == right;
+        };
+        if (!insert(slots, hash_pair(left, right), entry, is_free, is_same)) {
             return bad("merges are made to collide");
         }
     }

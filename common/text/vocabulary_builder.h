@@ -17,9 +17,9 @@ namespace bitnetd::text {
 // Fill in, then build(). Sizes that are not mentioned may be zero.
 struct VocabularyBuilder {
     VocabularyModel model = VocabularyModel::kBpe;
-    std::vector<std::string> tokens;  // id -> text; required
-    std::vector<TokenType> types;     // one per token, or empty: all normal
-    std::vector<float> scores;        // SPM: one per token
+    std::vector<std::string> tokens;                          // id -> text; required
+    std::vector<TokenType> types;                             // one per token, or empty: all normal
+    std::vector<float> scores;                                // SPM: one per token
     std::vector<std::pair<std::string, std::string>> merges;  // BPE, by rank
 
     std::optional<uint32_t> bos, eos, eot, unknown, padding;  // each below tokens.size()

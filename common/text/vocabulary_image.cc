@@ -13,7 +13,9 @@ namespace bitnetd::text {
 
 namespace {
 
-Error bad(std::string what) { return invalid("vocabulary image: " + std::move(what)); }
+Error bad(std::string what) {
+    return invalid("vocabulary image: " + std::move(what));
+}
 
 constexpr uint64_t kMix = 0x9E3779B97F4A7C15;  // 2^64 / golden ratio
 

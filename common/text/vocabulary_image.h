@@ -2,10 +2,10 @@
 // position-independent block of bytes. common/text owns this format; it is not part of shm/abi/.
 //   Written by VocabularyBuilder (vocabulary_builder.h) in the loader process into a memfd that is
 //   then sealed; mapped read-only by the frontends and read through VocabularyView.
-// The loader parses untrusted files, so the reader trusts nothing: VocabularyView::open() checks every
-// offset, count, id and number once; after that look-ups need no check. It must therefore be given
-// memory that nobody can write any more (F_SEAL_WRITE, or the process's own).
-// If the writer dies half way, the segment is never sealed and never reaches a frontend.
+// The loader parses untrusted files, so the reader trusts nothing: VocabularyView::open() checks
+// every offset, count, id and number once; after that look-ups need no check. It must therefore be
+// given memory that nobody can write any more (F_SEAL_WRITE, or the process's own). If the writer
+// dies half way, the segment is never sealed and never reaches a frontend.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,8 @@
 
 namespace bitnetd::text {
 
-// Limits for untrusted input (tokenizers.md section 9); the text blobs have room for 256 bytes each.
+// Limits for untrusted input (tokenizers.md section 9); the text blobs have room for 256 bytes
+// each.
 inline constexpr uint32_t kTokensMax = 1u << 20;
 inline constexpr uint32_t kTokenBytesMax = 4096;
 inline constexpr uint32_t kMergesMax = 1u << 21;
@@ -86,11 +87,11 @@ static_assert(sizeof(MergeEntry) == 16 && std::is_trivially_copyable_v<MergeEntr
 
 // Offset 0. Bump kVocabularyVersion when anything here or in a section changes meaning.
 struct VocabularyHeader {
-    char magic[8];       // kVocabularyMagic
-    uint32_t version;    // kVocabularyVersion
-    uint32_t model;      // VocabularyModel
+    char magic[8];     // kVocabularyMagic
+    uint32_t version;  // kVocabularyVersion
+    uint32_t model;    // VocabularyModel
     uint64_t image_bytes;
-    uint32_t flags;      // VocabularyFlags
+    uint32_t flags;  // VocabularyFlags
     uint32_t token_count;
     uint32_t symbol_count;  // >= token_count
     uint32_t longest_token_bytes;
@@ -99,8 +100,8 @@ struct VocabularyHeader {
     uint32_t eot;
     uint32_t unknown;
     uint32_t padding;
-    uint32_t reserved;            // zero
-    uint32_t byte_symbols[256];   // BPE: symbol of a byte; SPM: id of its byte token or kNoId
+    uint32_t reserved;           // zero
+    uint32_t byte_symbols[256];  // BPE: symbol of a byte; SPM: id of its byte token or kNoId
     SectionPlace sections[kSectionCount];
 };
 inline constexpr char kVocabularyMagic[8] = {'B', 'N', 'V', 'O', 'C', 'A', 'B', '\n'};
