@@ -21,7 +21,7 @@ target_compile_definitions(bitnetd_flags INTERFACE _GNU_SOURCE BITNETD_VERSION="
 # would differ between instruction sets.
 target_compile_options(bitnetd_flags INTERFACE -ffp-contract=off -fno-omit-frame-pointer -fstack-protector-strong)
 set(bitnetd_warnings -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
-    -Wcast-align -Wunused -Wnull-dereference -Wimplicit-fallthrough -Wvla)
+    -Wcast-align -Wunused -Wimplicit-fallthrough -Wvla)
 target_compile_options(bitnetd_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${bitnetd_warnings}>")
 if(BITNETD_WERROR)
     target_compile_options(bitnetd_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
@@ -32,7 +32,7 @@ if(BITNETD_SANITIZE)
         list(APPEND sanitize -fno-sanitize-recover=undefined)
     endif()
     # gcc's sanitizers raise false alarms in these two warnings.
-    target_compile_options(bitnetd_flags INTERFACE ${sanitize} -Wno-maybe-uninitialized -Wno-null-dereference)
+    target_compile_options(bitnetd_flags INTERFACE ${sanitize} -Wno-maybe-uninitialized)
     target_link_options(bitnetd_flags INTERFACE ${sanitize})
 endif()
 if(BITNETD_FUZZ)
