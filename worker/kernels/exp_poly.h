@@ -5,7 +5,8 @@
 //   t = fma(x, kLog2E, kRound)     the low bits of t hold n, x / ln 2 rounded to nearest
 //   r = fma(t - kRound, -kLn2Low, fma(t - kRound, -kLn2High, x))         |r| <= ln 2 / 2
 //   p = Horner over kExpTerms with fma: the Taylor sum to r^7 (the next term is below 6e-9)
-//   exp = p * 2^floor(n / 2) * 2^(n - floor(n / 2)): two factors, since 2^n alone may not be a float
+//   exp = p * 2^floor(n / 2) * 2^(n - floor(n / 2)): two factors, since 2^n alone may not be a
+//   float
 #pragma once
 
 namespace bitnetd::kernels {

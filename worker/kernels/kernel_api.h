@@ -9,10 +9,11 @@
 //     the other lanes keep their value. exp is the polynomial of exp_poly.h, never libm's.
 //   - A row's result depends on that row alone, never on m or on the rows beside it.
 //   - Any thread may call; two threads must not write the same outputs.
-//   - Inputs hold no NaN. With one the results are unspecified, but nothing is read or written out of
+//   - Inputs hold no NaN. With one the results are unspecified, but nothing is read or written out
+//   of
 //     bounds and NaN logits stay NaN, so that the caller sees them.
-// reference/ is the definition: plain loops, tested against arithmetic only. The others are compared
-// with it on odd shapes, in tests/property and by the self-check at start (dispatch.h).
+// reference/ is the definition: plain loops, tested against arithmetic only. The others are
+// compared with it on odd shapes, in tests/property and by the self-check at start (dispatch.h).
 #pragma once
 
 #include <cstddef>
@@ -54,9 +55,9 @@ using QuantiseRows = void (*)(int32_t m, int32_t k, const float* x, int64_t x_st
 //            bytes: byte p holds weights p, p+64, p+128, p+192, the first in the low two bits,
 //            each stored as w + 1; padding is w = 0 (code 1)
 //   y        float   [m] rows of n values, row stride y_stride elements
-// Needs m >= 1, n >= 1, k_padded % 256 == 0, k_padded <= 2^17: the sum is at most 127 * 2^17 < 2^24,
-// so it is exact as a float. The caller splits n across threads (offsetting w and y).
-// Cost: reads n * k_padded / 4 bytes of w once per call for small m.
+// Needs m >= 1, n >= 1, k_padded % 256 == 0, k_padded <= 2^17: the sum is at most 127 * 2^17 <
+// 2^24, so it is exact as a float. The caller splits n across threads (offsetting w and y). Cost:
+// reads n * k_padded / 4 bytes of w once per call for small m.
 using TernaryGemm = void (*)(int32_t m, int32_t n, int32_t k_padded, const int8_t* q,
                              const int32_t* q_sum, const float* x_scale, const uint8_t* w,
                              float w_scale, float* y, int64_t y_stride) noexcept;
@@ -75,8 +76,9 @@ using AddInPlace = void (*)(int64_t count, const float* y, float* x) noexcept;
 using GatedActivation = void (*)(int64_t count, float* gate, const float* up) noexcept;
 
 // Rotates one row of `heads` heads in place, NEOX style: pair p is (x[p], x[p + n_rot/2]),
-//   a' = a * cos - b * sin as fma(a, cos, -(b * sin));  b' = a * sin + b * cos as fma(a, sin, b * cos).
-//   x float [heads][head_dim]; cos_sin float [n_rot], cosines of the row's position first, then sines.
+//   a' = a * cos - b * sin as fma(a, cos, -(b * sin));  b' = a * sin + b * cos as fma(a, sin, b *
+//   cos). x float [heads][head_dim]; cos_sin float [n_rot], cosines of the row's position first,
+//   then sines.
 using RopeNeox = void (*)(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_sin,
                           float* x) noexcept;
 
@@ -94,7 +96,8 @@ using MatmulF32 = void (*)(int32_t m, int32_t n, int32_t k, const float* x, cons
 
 // Where the keys and values of one sequence lie: pages of page_tokens positions each.
 //   pages[i] + k_offset: keys of one layer, [kv_heads][page_tokens][head_dim_padded] values
-//   pages[i] + v_offset: values, same shape.   head_dim_padded = head_dim rounded up to 16, pad zero.
+//   pages[i] + v_offset: values, same shape.   head_dim_padded = head_dim rounded up to 16, pad
+//   zero.
 struct KvView {
     const std::byte* const* pages;
     int64_t k_offset;  // bytes
@@ -104,12 +107,13 @@ struct KvView {
     int32_t head_dim;
 };
 
-// One query row attends to positions 0 .. count-1 of its sequence, for heads head_begin..head_end-1.
-// Needs count >= 1, 1 <= page_tokens <= kPageTokensMax, 1 <= head_dim <= kHeadDimMax.
+// One query row attends to positions 0 .. count-1 of its sequence, for heads
+// head_begin..head_end-1. Needs count >= 1, 1 <= page_tokens <= kPageTokensMax, 1 <= head_dim <=
+// kHeadDimMax.
 //   score_p = (q . k_p) * scale;  out = sum_p softmax(score)_p * v_p
 // Online softmax in blocks of page_tokens positions by absolute position: for each block, scores,
-// block maximum M' = max(M, scores); if M' > M: sum and accumulator *= exp(M - M'); then in order of
-// position sum += w, acc = fma(w, v, acc) with w = exp(score - M'). Finally out = acc / sum.
+// block maximum M' = max(M, scores); if M' > M: sum and accumulator *= exp(M - M'); then in order
+// of position sum += w, acc = fma(w, v, acc) with w = exp(score - M'). Finally out = acc / sum.
 // Head h reads kv head h / (heads / kv_heads).
 //   q, out float [heads][head_dim]
 using Attention = void (*)(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head_end,

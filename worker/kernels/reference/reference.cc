@@ -16,12 +16,17 @@ namespace {
 
 constexpr int kLanes = 16;
 
-float to_float(float value) { return value; }
-float to_float(uint16_t half) { return half_to_float(half); }
+float to_float(float value) {
+    return value;
+}
+float to_float(uint16_t half) {
+    return half_to_float(half);
+}
 
 float add_lanes(float (&lane)[kLanes]) {
     for (int half = kLanes / 2; half >= 1; half /= 2) {
-        for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+        for (int i = 0; i < half; ++i)
+            lane[i] += lane[i + half];
     }
     return lane[0];
 }
@@ -46,8 +51,10 @@ float exp_of(float x) {
     const float whole = t - kRound;
     const float r = std::fma(whole, -kLn2Low, std::fma(whole, -kLn2High, x));
     float p = kExpTerms[0];
-    for (int i = 1; i < kExpTermCount; ++i) p = std::fma(p, r, kExpTerms[i]);
-    const int32_t n = static_cast<int32_t>(std::bit_cast<uint32_t>(t) - std::bit_cast<uint32_t>(kRound));
+    for (int i = 1; i < kExpTermCount; ++i)
+        p = std::fma(p, r, kExpTerms[i]);
+    const int32_t n =
+        static_cast<int32_t>(std::bit_cast<uint32_t>(t) - std::bit_cast<uint32_t>(kRound));
     const int32_t half = n >> 1;
     return p * power_of_two(half) * power_of_two(n - half);
 }
@@ -104,12 +111,14 @@ void rms_norm(int32_t m, int32_t k, const float* x, int64_t x_stride, const floa
         const float* row = x + i * x_stride;
         const float mean = dot(k, row, row) / static_cast<float>(k);
         const float factor = 1.0f / std::sqrt(mean + eps);
-        for (int32_t t = 0; t < k; ++t) y[i * y_stride + t] = row[t] * factor * weight[t];
+        for (int32_t t = 0; t < k; ++t)
+            y[i * y_stride + t] = row[t] * factor * weight[t];
     }
 }
 
 void add_in_place(int64_t count, const float* y, float* x) noexcept {
-    for (int64_t t = 0; t < count; ++t) x[t] += y[t];
+    for (int64_t t = 0; t < count; ++t)
+        x[t] += y[t];
 }
 
 void relu2_gate(int64_t count, float* gate, const float* up) noexcept {
@@ -120,7 +129,8 @@ void relu2_gate(int64_t count, float* gate, const float* up) noexcept {
 }
 
 void silu_gate(int64_t count, float* gate, const float* up) noexcept {
-    for (int64_t t = 0; t < count; ++t) gate[t] = gate[t] / (1.0f + exp_of(-gate[t])) * up[t];
+    for (int64_t t = 0; t < count; ++t)
+        gate[t] = gate[t] / (1.0f + exp_of(-gate[t])) * up[t];
 }
 
 void rope_neox(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_sin,
@@ -140,18 +150,21 @@ void rope_neox(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_
 }
 
 void f16_to_f32(int64_t count, const uint16_t* x, float* y) noexcept {
-    for (int64_t t = 0; t < count; ++t) y[t] = half_to_float(x[t]);
+    for (int64_t t = 0; t < count; ++t)
+        y[t] = half_to_float(x[t]);
 }
 
 void f32_to_f16(int64_t count, const float* x, uint16_t* y) noexcept {
-    for (int64_t t = 0; t < count; ++t) y[t] = float_to_half(x[t]);
+    for (int64_t t = 0; t < count; ++t)
+        y[t] = float_to_half(x[t]);
 }
 
 template <typename T>
 void matmul(int32_t m, int32_t n, int32_t k, const float* x, const T* w, float* y,
             int64_t y_stride) noexcept {
     for (int64_t i = 0; i < m; ++i) {
-        for (int64_t j = 0; j < n; ++j) y[i * y_stride + j] = dot(k, x + i * k, w + j * k);
+        for (int64_t j = 0; j < n; ++j)
+            y[i * y_stride + j] = dot(k, x + i * k, w + j * k);
     }
 }
 
@@ -178,7 +191,8 @@ void attend(const KvView& kv, int32_t kv_head, int32_t count, float scale, const
         if (new_largest > largest) {
             const float shrink = exp_of(largest - new_largest);
             sum *= shrink;
-            for (int32_t d = 0; d < kv.head_dim; ++d) acc[d] *= shrink;
+            for (int32_t d = 0; d < kv.head_dim; ++d)
+                acc[d] *= shrink;
             largest = new_largest;
         }
         for (int32_t p = 0; p < positions; ++p) {
@@ -189,12 +203,13 @@ void attend(const KvView& kv, int32_t kv_head, int32_t count, float scale, const
             }
         }
     }
-    for (int32_t d = 0; d < kv.head_dim; ++d) out[d] = acc[d] / sum;
+    for (int32_t d = 0; d < kv.head_dim; ++d)
+        out[d] = acc[d] / sum;
 }
 
 template <typename T>
-void attention(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head_end,
-               int32_t count, float scale, const float* q, float* out) noexcept {
+void attention(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head_end, int32_t count,
+               float scale, const float* q, float* out) noexcept {
     const int32_t heads_per_kv = heads / kv.kv_heads;
     for (int32_t h = head_begin; h < head_end; ++h) {
         const int64_t at = static_cast<int64_t>(h) * kv.head_dim;

@@ -1,0 +1,107 @@
+// F32x16 for AVX-512 (F, BW, VL, DQ): the 16 lanes are one register. lanes/README.md lists what the
+// templates expect of it. Compiled only into objects with these instructions enabled; everything
+// here is local to its object.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace bitnetd::kernels::avx512 {
+namespace {
+
+struct I32x16 {
+    __m512i v;
+
+    static I32x16 zero() { return {_mm512_setzero_si512()}; }
+    friend I32x16 operator+(I32x16 a, I32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
+    int32_t total() const { return _mm512_reduce_add_epi32(v); }
+    // Values within -128..127.
+    void store_int8(int8_t* at) const {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm512_cvtsepi32_epi8(v));
+    }
+};
+
+struct F32x16 {
+    using Int = I32x16;
+    static constexpr int kDots = 8;  // dot products in flight: 8 sums + 8 operands of 32 registers
+
+    __m512 v;
+
+    static __mmask16 first(int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
+    static F32x16 zero() { return {_mm512_setzero_ps()}; }
+    static F32x16 all(float value) { return {_mm512_set1_ps(value)}; }
+
+    static F32x16 load(const float* at) { return {_mm512_loadu_ps(at)}; }
+    static F32x16 load(const uint16_t* at) {
+        return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)))};
+    }
+    static F32x16 load(const float* at, int64_t count) {
+        return {_mm512_maskz_loadu_ps(first(count), at)};
+    }
+    static F32x16 load(const uint16_t* at, int64_t count) {
+        return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(count), at))};
+    }
+    void store(float* at) const { _mm512_storeu_ps(at, v); }
+    void store(uint16_t* at) const {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), halves());
+    }
+    void store(float* at, int64_t count) const { _mm512_mask_storeu_ps(at, first(count), v); }
+    void store(uint16_t* at, int64_t count) const {
+        _mm256_mask_storeu_epi16(at, first(count), halves());
+    }
+
+    friend F32x16 operator+(F32x16 a, F32x16 b) { return {_mm512_add_ps(a.v, b.v)}; }
+    friend F32x16 operator-(F32x16 a, F32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+    friend F32x16 operator*(F32x16 a, F32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+    friend F32x16 operator/(F32x16 a, F32x16 b) { return {_mm512_div_ps(a.v, b.v)}; }
+    F32x16 operator-() const { return {_mm512_xor_ps(v, _mm512_set1_ps(-0.0f))}; }
+    F32x16 magnitude() const { return {_mm512_andnot_ps(_mm512_set1_ps(-0.0f), v)}; }
+    static F32x16 fma(F32x16 a, F32x16 b, F32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+    // a > b ? a : b and a < b ? a : b, so b when either is NaN.
+    static F32x16 max(F32x16 a, F32x16 b) { return {_mm512_max_ps(a.v, b.v)}; }
+    static F32x16 min(F32x16 a, F32x16 b) { return {_mm512_min_ps(a.v, b.v)}; }
+    // Lanes below `count` from a, the others from b.
+    static F32x16 select(int64_t count, F32x16 a, F32x16 b) {
+        return {_mm512_mask_mov_ps(b.v, first(count), a.v)};
+    }
+
+    Int rounded() const { return {_mm512_cvtps_epi32(v)}; }  // ties to even
+
+    // *this * 2^n, n in the low bits of t (exp_poly.h).
+    F32x16 times_power(F32x16 t, float round) const {
+        const __m512i n =
+            _mm512_sub_epi32(_mm512_castps_si512(t.v), _mm512_castps_si512(_mm512_set1_ps(round)));
+        const __m512i half = _mm512_srai_epi32(n, 1);
+        const F32x16 first_factor = power(half);
+        return *this * first_factor * power(_mm512_sub_epi32(n, half));
+    }
+
+    float largest() const { return _mm512_reduce_max_ps(v); }
+    float total() const {
+        __m128 r = quarter(upper_added());
+        r = _mm_add_ps(r, _mm_movehl_ps(r, r));
+        return _mm_cvtss_f32(_mm_add_ss(r, _mm_movehdup_ps(r)));
+    }
+
+    // Each lane added to the one 8 above it: the first step of the reduction tree.
+    __m256 upper_added() const {
+        return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    }
+
+  private:
+    __m256i halves() const {
+        return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    }
+    static F32x16 power(__m512i exponent) {
+        const __m512i bits =
+            _mm512_slli_epi32(_mm512_add_epi32(exponent, _mm512_set1_epi32(127)), 23);
+        return {_mm512_castsi512_ps(bits)};
+    }
+    static __m128 quarter(__m256 r) {
+        return _mm_add_ps(_mm256_castps256_ps128(r), _mm256_extractf128_ps(r, 1));
+    }
+};
+
+}  // namespace
+}  // namespace bitnetd::kernels::avx512

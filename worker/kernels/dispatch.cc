@@ -1,0 +1,90 @@
+#include "worker/kernels/dispatch.h"
+
+#include <array>
+
+#include "common/base/check.h"
+#include "common/log/log.h"
+#include "worker/kernels/self_check.h"
+#include "worker/kernels/tables.h"
+
+namespace bitnetd::kernels {
+namespace {
+
+// __builtin_cpu_supports() also asks whether the operating system saves the registers.
+bool cpu_has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+
+bool cpu_has_avx512() {
+    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq");
+}
+
+bool cpu_has_avx512vnni() {
+    return cpu_has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
+
+struct UsableTables {
+    std::array<const KernelTable*, 4> tables{};
+    size_t count = 0;
+
+    UsableTables() {
+        if (cpu_has_avx512vnni()) tables[count++] = &avx512vnni::kTable;
+        if (cpu_has_avx512()) tables[count++] = &avx512::kTable;
+        if (cpu_has_avx2()) tables[count++] = &avx2::kTable;
+        tables[count++] = &reference::kTable;
+    }
+};
+
+bool passes(const KernelTable& table) {
+    const char* entry = self_check(table);
+    if (entry == nullptr) return true;
+    log::error("kernel_table_wrong", {{"table", table.name},
+                                      {"entry", entry},
+                                      {"consequence", "not used; the next best table is tried"}});
+    return false;
+}
+
+}  // namespace
+
+std::span<const KernelTable* const> usable_tables() {
+    static const UsableTables usable;
+    return {usable.tables.data(), usable.count};
+}
+
+const KernelTable* find(std::string_view name) {
+    for (const KernelTable* table : usable_tables()) {
+        if (name == table->name) return table;
+    }
+    return nullptr;
+}
+
+const KernelTable& select_from(std::span<const KernelTable* const> candidates,
+                               std::string_view preferred) {
+    BITNETD_CHECK(!candidates.empty());
+    const KernelTable* wanted = nullptr;
+    for (const KernelTable* table : candidates) {
+        if (preferred == table->name) wanted = table;
+    }
+    if (wanted == nullptr && preferred != "auto") {
+        log::warn("kernel_table_unavailable",
+                  {{"table", preferred}, {"consequence", "the best usable table is taken"}});
+    }
+    const KernelTable* last = candidates.back();
+    if (wanted != nullptr && (wanted == last || passes(*wanted))) return *wanted;
+    for (const KernelTable* table : candidates) {
+        if (table == wanted) continue;  // has just failed
+        if (table == last || passes(*table)) return *table;
+    }
+    return *last;
+}
+
+const KernelTable& select(std::string_view preferred) {
+    const KernelTable& table = select_from(usable_tables(), preferred);
+    log::info("kernel_table_selected", {{"table", table.name}, {"preferred", preferred}});
+    return table;
+}
+
+}  // namespace bitnetd::kernels

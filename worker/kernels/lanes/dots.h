@@ -1,0 +1,94 @@
+// Dot products of float rows with float or half rows: the sums of matmul and of attention scores.
+// V is an instruction set's F32x16. Every product has its own 16 lanes and one order of additions,
+// so how many are computed together changes nothing but the speed.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace bitnetd::kernels::lanes {
+
+// acc[i * N + j] = the lanes of x row i times w row j, before their reduction.
+//   x float [M] rows of stride x_stride; w T [N] rows of stride w_stride; k values each
+template <typename V, typename T, int M, int N>
+inline void dot_tile(const float* x, int64_t x_stride, const T* w, int64_t w_stride, int32_t k,
+                     V* acc) {
+    V sum[M * N];
+#pragma GCC unroll 16
+    for (int i = 0; i < M * N; ++i)
+        sum[i] = V::zero();
+    int32_t t = 0;
+    for (; t + 16 <= k; t += 16) {
+        V row[M];
+#pragma GCC unroll 16
+        for (int i = 0; i < M; ++i)
+            row[i] = V::load(x + i * x_stride + t);
+#pragma GCC unroll 16
+        for (int j = 0; j < N; ++j) {
+            const V column = V::load(w + j * w_stride + t);
+#pragma GCC unroll 16
+            for (int i = 0; i < M; ++i)
+                sum[i * N + j] = V::fma(row[i], column, sum[i * N + j]);
+        }
+    }
+    if (t < k) {  // the lanes beyond the tail keep their sums
+        const int32_t tail = k - t;
+#pragma GCC unroll 16
+        for (int i = 0; i < M * N; ++i) {
+            const V row = V::load(x + (i / N) * x_stride + t, tail);
+            const V column = V::load(w + (i % N) * w_stride + t, tail);
+            sum[i] = V::select(tail, V::fma(row, column, sum[i]), sum[i]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < M * N; ++i)
+        acc[i] = sum[i];
+}
+
+// out[i] = total of v[i]: eight reduction trees at once, each in the order of F32x16::total().
+template <typename V>
+inline void total_8(const V* v, float* out) {
+    __m256 r[8];  // +8 within each
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i)
+        r[i] = v[i].upper_added();
+    __m256 pair[4];  // +4: sums i and i + 4, four partial sums each
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        pair[i] = _mm256_add_ps(_mm256_permute2f128_ps(r[i], r[i + 4], 0x20),
+                                _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+    }
+    __m256 quad[2];  // +2: sums 2i, 2i + 1 (low half), 2i + 4, 2i + 5 (high half)
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+        const __m256 a = pair[2 * i];
+        const __m256 b = pair[2 * i + 1];
+        quad[i] = _mm256_add_ps(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(1, 0, 1, 0)),
+                                _mm256_shuffle_ps(a, b, _MM_SHUFFLE(3, 2, 3, 2)));
+    }
+    const __m256 even = _mm256_shuffle_ps(quad[0], quad[1], _MM_SHUFFLE(2, 0, 2, 0));
+    const __m256 odd = _mm256_shuffle_ps(quad[0], quad[1], _MM_SHUFFLE(3, 1, 3, 1));
+    _mm256_storeu_ps(out, _mm256_add_ps(even, odd));  // +1
+}
+
+// out[j] = x . w[j] for count rows of w.
+template <typename V, typename T>
+inline void dot_rows(const float* x, const T* w, int64_t w_stride, int32_t count, int32_t k,
+                     float* out) {
+    int32_t j = 0;
+    for (; j + 8 <= count; j += 8) {
+        V acc[8];
+        for (int part = 0; part < 8; part += V::kDots) {
+            dot_tile<V, T, 1, V::kDots>(x, 0, w + (j + part) * w_stride, w_stride, k, acc + part);
+        }
+        total_8(acc, out + j);
+    }
+    for (; j < count; ++j) {
+        V acc;
+        dot_tile<V, T, 1, 1>(x, 0, w + j * w_stride, w_stride, k, &acc);
+        out[j] = acc.total();
+    }
+}
+
+}  // namespace bitnetd::kernels::lanes

@@ -1,0 +1,159 @@
+// Kernels that walk rows of floats: norm, activations, rotation, conversion, quantisation and the
+// float products. Written once for every instruction set; V is its F32x16. The contract of each is
+// in kernel_api.h, the plain meaning in reference/.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "worker/kernels/kernel_api.h"
+#include "worker/kernels/lanes/dots.h"
+#include "worker/kernels/lanes/exp.h"
+
+namespace bitnetd::kernels::lanes {
+
+template <typename V>
+void quantise_rows(int32_t m, int32_t k, const float* x, int64_t x_stride, int8_t* q,
+                   float* x_scale, int32_t* q_sum) noexcept {
+    const int64_t padded =
+        (static_cast<int64_t>(k) + kTernaryBlock - 1) / kTernaryBlock * kTernaryBlock;
+    for (int64_t i = 0; i < m; ++i) {
+        const float* row = x + i * x_stride;
+        int8_t* out = q + i * padded;
+        V largest = V::zero();
+        int32_t t = 0;
+        for (; t + 16 <= k; t += 16)
+            largest = V::max(largest, V::load(row + t).magnitude());
+        if (t < k) largest = V::max(largest, V::load(row + t, k - t).magnitude());
+        const double limit = largest.largest();
+        x_scale[i] = static_cast<float>(127.0 / (limit > 1e-5 ? limit : 1e-5));
+
+        const V scale = V::all(x_scale[i]);
+        typename V::Int sum = V::Int::zero();
+        for (t = 0; t < k;
+             t += 16) {  // a tail reads as zeros and may be stored whole: rows are padded
+            const V value = t + 16 <= k ? V::load(row + t) : V::load(row + t, k - t);
+            V scaled = V::max(value * scale, V::all(-127.0f));
+            scaled = V::min(scaled, V::all(127.0f));
+            const typename V::Int whole = scaled.rounded();
+            sum = sum + whole;
+            whole.store_int8(out + t);
+        }
+        for (; t < padded; t += 16)
+            V::Int::zero().store_int8(out + t);
+        q_sum[i] = sum.total();
+    }
+}
+
+template <typename V>
+void rms_norm(int32_t m, int32_t k, const float* x, int64_t x_stride, const float* weight,
+              float eps, float* y, int64_t y_stride) noexcept {
+    for (int64_t i = 0; i < m; ++i) {
+        const float* row = x + i * x_stride;
+        float* out = y + i * y_stride;
+        V sum;
+        dot_tile<V, float, 1, 1>(row, 0, row, 0, k, &sum);
+        const float mean = sum.total() / static_cast<float>(k);
+        const V factor = V::all(1.0f / __builtin_sqrtf(mean + eps));
+        int32_t t = 0;
+        for (; t + 16 <= k; t += 16)
+            (V::load(row + t) * factor * V::load(weight + t)).store(out + t);
+        if (t < k) {
+            const int32_t tail = k - t;
+            (V::load(row + t, tail) * factor * V::load(weight + t, tail)).store(out + t, tail);
+        }
+    }
+}
+
+// a[t] = f(a[t], b[t]) over count values.
+template <typename V, typename F>
+inline void for_each(int64_t count, float* a, const float* b, F f) {
+    int64_t t = 0;
+    for (; t + 16 <= count; t += 16)
+        f(V::load(a + t), V::load(b + t)).store(a + t);
+    if (t < count) {
+        const int64_t tail = count - t;
+        f(V::load(a + t, tail), V::load(b + t, tail)).store(a + t, tail);
+    }
+}
+
+template <typename V>
+void add_in_place(int64_t count, const float* y, float* x) noexcept {
+    for_each<V>(count, x, y, [](V a, V b) { return a + b; });
+}
+
+template <typename V>
+void relu2_gate(int64_t count, float* gate, const float* up) noexcept {
+    for_each<V>(count, gate, up, [](V g, V u) {
+        const V r = V::max(g, V::zero());
+        return r * r * u;
+    });
+}
+
+template <typename V>
+void silu_gate(int64_t count, float* gate, const float* up) noexcept {
+    for_each<V>(count, gate, up, [](V g, V u) { return g / (V::all(1.0f) + exp_of(-g)) * u; });
+}
+
+template <typename V>
+void rope_neox(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_sin,
+               float* x) noexcept {
+    const int32_t half = n_rot / 2;
+    for (int64_t h = 0; h < heads; ++h) {
+        float* first = x + h * head_dim;
+        float* second = first + half;
+        for (int32_t p = 0; p < half; p += 16) {
+            const int32_t count = half - p < 16 ? half - p : 16;
+            const V a = V::load(first + p, count);
+            const V b = V::load(second + p, count);
+            const V cos = V::load(cos_sin + p, count);
+            const V sin = V::load(cos_sin + half + p, count);
+            V::fma(a, cos, -(b * sin)).store(first + p, count);
+            V::fma(a, sin, b * cos).store(second + p, count);
+        }
+    }
+}
+
+// y[t] = x[t] between float and half.
+template <typename V, typename From, typename To>
+void convert(int64_t count, const From* x, To* y) noexcept {
+    int64_t t = 0;
+    for (; t + 16 <= count; t += 16)
+        V::load(x + t).store(y + t);
+    if (t < count) V::load(x + t, count - t).store(y + t, count - t);
+}
+
+// M rows of x at once, so that each row of w is read (and converted) once for all of them.
+template <typename V, typename T, int M>
+inline void matmul_rows(int32_t n, int32_t k, const float* x, const T* w, float* y,
+                        int64_t y_stride) {
+    constexpr int kColumns = V::kDots / M;
+    int32_t j = 0;
+    for (; j + 8 <= n; j += 8) {
+        V acc[M][8];
+        for (int part = 0; part < 8; part += kColumns) {
+            V tile[M * kColumns];
+            dot_tile<V, T, M, kColumns>(x, k, w + (static_cast<int64_t>(j) + part) * k, k, k, tile);
+            for (int i = 0; i < M * kColumns; ++i)
+                acc[i / kColumns][part + i % kColumns] = tile[i];
+        }
+        for (int i = 0; i < M; ++i)
+            total_8(acc[i], y + i * y_stride + j);
+    }
+    for (int i = 0; i < M && j < n; ++i) {
+        dot_rows<V>(x + static_cast<int64_t>(i) * k, w + static_cast<int64_t>(j) * k, k, n - j, k,
+                    y + i * y_stride + j);
+    }
+}
+
+template <typename V, typename T>
+void matmul(int32_t m, int32_t n, int32_t k, const float* x, const T* w, float* y,
+            int64_t y_stride) noexcept {
+    int64_t i = 0;
+    for (; i + 4 <= m; i += 4)
+        matmul_rows<V, T, 4>(n, k, x + i * k, w, y + i * y_stride, y_stride);
+    for (; i < m; ++i)
+        matmul_rows<V, T, 1>(n, k, x + i * k, w, y + i * y_stride, y_stride);
+}
+
+}  // namespace bitnetd::kernels::lanes

@@ -1,0 +1,32 @@
+// One KernelTable from an instruction set's two vector types: F32x16 for the floats, TernaryDot for
+// the ternary product.
+#pragma once
+
+#include "worker/kernels/kernel_api.h"
+#include "worker/kernels/lanes/attention.h"
+#include "worker/kernels/lanes/rows.h"
+#include "worker/kernels/lanes/ternary_gemm.h"
+
+namespace bitnetd::kernels::lanes {
+
+template <typename V, typename D>
+constexpr KernelTable make_table(const char* name) {
+    return {
+        .name = name,
+        .quantise_rows = quantise_rows<V>,
+        .ternary_gemm = ternary_gemm<D>,
+        .rms_norm = rms_norm<V>,
+        .add_in_place = add_in_place<V>,
+        .relu2_gate = relu2_gate<V>,
+        .silu_gate = silu_gate<V>,
+        .rope_neox = rope_neox<V>,
+        .f16_to_f32 = convert<V, uint16_t, float>,
+        .f32_to_f16 = convert<V, float, uint16_t>,
+        .matmul_f16 = matmul<V, uint16_t>,
+        .matmul_f32 = matmul<V, float>,
+        .attention_f32 = attention<V, float>,
+        .attention_f16 = attention<V, uint16_t>,
+    };
+}
+
+}  // namespace bitnetd::kernels::lanes

@@ -1,0 +1,299 @@
+#include "worker/kernels/self_check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "worker/kernels/tables.h"
+#include "worker/kernels/ternary_pack.h"
+
+namespace bitnetd::kernels {
+namespace {
+
+constexpr int kSelfCheckSeeds = 8;
+constexpr int64_t kGuard = 16;  // elements after each output that must stay as they were
+
+// splitmix64: small, and the same everywhere.
+class Random {
+  public:
+    explicit Random(uint64_t seed) : state_(seed) {}
+
+    uint64_t next() {
+        uint64_t z = state_ += 0x9e3779b97f4a7c15u;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        return z ^ (z >> 31);
+    }
+    int32_t in(int32_t low, int32_t high) {
+        return low + static_cast<int32_t>(next() % static_cast<uint64_t>(high - low + 1));
+    }
+    bool one_in(uint64_t n) { return next() % n == 0; }
+    // Within +-limit.
+    float real(float limit) { return (static_cast<float>(next() >> 40) * 0x1p-23f - 1.0f) * limit; }
+
+  private:
+    uint64_t state_;
+};
+
+// Activations as models have them: mostly near 1, now and then an outlier, a zero or a speck.
+std::vector<float> values(Random& random, int64_t count) {
+    std::vector<float> out(static_cast<size_t>(count));
+    for (float& value : out) {
+        value = random.real(2.0f);
+        if (random.one_in(64)) value *= 50.0f;
+        if (random.one_in(64)) value = 0.0f;
+        if (random.one_in(64)) value *= 1e-6f;
+    }
+    return out;
+}
+
+template <typename T>
+std::vector<T> output(int64_t count) {
+    return std::vector<T>(static_cast<size_t>(count + kGuard), static_cast<T>(77));
+}
+
+template <typename T>
+bool same(const std::vector<T>& a, const std::vector<T>& b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+const KernelTable& reference_table() {
+    return reference::kTable;
+}
+
+bool same_quantise(const KernelTable& table, Random& random) {
+    const int32_t m = random.in(1, 5);
+    const int32_t k = random.in(1, 700);
+    const int64_t stride = k + random.in(0, 9);
+    std::vector<float> x = values(random, m * stride);
+    for (int32_t i = 0; i < m; ++i) {
+        const float factor = random.one_in(6) ? 0.0f : random.one_in(6) ? 1e-7f : 1.0f;
+        for (int32_t t = 0; t < k; ++t)
+            x[static_cast<size_t>(i * stride + t)] *= factor;
+    }
+    const auto run = [&](const KernelTable& one, std::vector<int8_t>& q, std::vector<float>& scale,
+                         std::vector<int32_t>& sum) {
+        q = output<int8_t>(m * ternary_padded(k));
+        scale = output<float>(m);
+        sum = output<int32_t>(m);
+        one.quantise_rows(m, k, x.data(), stride, q.data(), scale.data(), sum.data());
+    };
+    std::vector<int8_t> q[2];
+    std::vector<float> scale[2];
+    std::vector<int32_t> sum[2];
+    run(table, q[0], scale[0], sum[0]);
+    run(reference_table(), q[1], scale[1], sum[1]);
+    return same(q[0], q[1]) && same(scale[0], scale[1]) && same(sum[0], sum[1]);
+}
+
+bool same_ternary(const KernelTable& table, Random& random) {
+    const int32_t m = random.one_in(4) ? random.in(5, 70) : random.in(1, 9);
+    const int32_t n = random.in(1, m > 9 ? 6 : 21);
+    const int32_t k = random.one_in(8) ? random.in(4000, 9000) : random.in(1, 900);
+    const int64_t padded = ternary_padded(k);
+    const bool extreme = random.one_in(4);  // the largest sums there can be
+    std::vector<int8_t> q(static_cast<size_t>(m * padded));
+    std::vector<int32_t> q_sum(static_cast<size_t>(m));
+    std::vector<float> scale(static_cast<size_t>(m));
+    for (int32_t i = 0; i < m; ++i) {
+        const int sign = random.one_in(2) ? 1 : -1;
+        for (int32_t t = 0; t < k; ++t) {
+            const int value = extreme ? 127 * sign : random.in(-127, 127);
+            q[static_cast<size_t>(i * padded + t)] = static_cast<int8_t>(value);
+            q_sum[static_cast<size_t>(i)] += value;
+        }
+        scale[static_cast<size_t>(i)] = std::fabs(random.real(100.0f)) + 1.0f;
+    }
+    std::vector<uint8_t> w(static_cast<size_t>(n * ternary_row_bytes(k)));
+    std::vector<int8_t> digits(static_cast<size_t>(k));
+    for (int32_t j = 0; j < n; ++j) {
+        const int constant = extreme && random.one_in(2) ? random.in(-1, 1) : 2;
+        for (int8_t& digit : digits) {
+            digit = static_cast<int8_t>(constant == 2 ? random.in(-1, 1) : constant);
+        }
+        pack_ternary_row(digits.data(), k, w.data() + j * ternary_row_bytes(k));
+    }
+    const float w_scale = random.real(2.0f);
+    const int64_t stride = n + random.in(0, 5);
+    std::vector<float> y[2] = {output<float>(m * stride), output<float>(m * stride)};
+    const KernelTable* tables[2] = {&table, &reference_table()};
+    for (int i = 0; i < 2; ++i) {
+        tables[i]->ternary_gemm(m, n, static_cast<int32_t>(padded), q.data(), q_sum.data(),
+                                scale.data(), w.data(), w_scale, y[i].data(), stride);
+    }
+    return same(y[0], y[1]);
+}
+
+bool same_rms_norm(const KernelTable& table, Random& random) {
+    const int32_t m = random.in(1, 4);
+    const int32_t k = random.in(1, 700);
+    const int64_t stride = k + random.in(0, 9);
+    const std::vector<float> x = values(random, m * stride);
+    const std::vector<float> weight = values(random, k);
+    std::vector<float> y[2] = {output<float>(m * stride), output<float>(m * stride)};
+    table.rms_norm(m, k, x.data(), stride, weight.data(), 1e-5f, y[0].data(), stride);
+    reference_table().rms_norm(m, k, x.data(), stride, weight.data(), 1e-5f, y[1].data(), stride);
+    return same(y[0], y[1]);
+}
+
+// add_in_place, relu2_gate and silu_gate: x[t] = f(x[t], y[t]).
+template <typename Run>
+bool same_in_place(Random& random, const KernelTable& table, Run run) {
+    const int32_t count = random.in(1, 300);
+    std::vector<float> x[2];
+    x[0] = values(random, count + kGuard);
+    x[1] = x[0];
+    const std::vector<float> y = values(random, count);
+    run(table, count, x[0].data(), y.data());
+    run(reference_table(), count, x[1].data(), y.data());
+    return same(x[0], x[1]);
+}
+
+bool same_rope(const KernelTable& table, Random& random) {
+    constexpr int32_t kHeadDims[] = {64, 80, 96, 100, 128, 256};
+    const int32_t head_dim = kHeadDims[random.in(0, 5)];
+    const int32_t heads = random.in(1, 5);
+    const int32_t n_rot = random.one_in(3) ? random.in(1, head_dim / 2) * 2 : head_dim;
+    std::vector<float> cos_sin(static_cast<size_t>(n_rot));
+    for (float& value : cos_sin)
+        value = random.real(1.0f);
+    std::vector<float> x[2];
+    x[0] = values(random, heads * head_dim + kGuard);
+    x[1] = x[0];
+    table.rope_neox(heads, head_dim, n_rot, cos_sin.data(), x[0].data());
+    reference_table().rope_neox(heads, head_dim, n_rot, cos_sin.data(), x[1].data());
+    return same(x[0], x[1]);
+}
+
+bool same_to_float(const KernelTable& table, Random& random) {
+    const int32_t count = random.in(1, 300);
+    std::vector<uint16_t> x(static_cast<size_t>(count));
+    for (uint16_t& half : x) {
+        half = static_cast<uint16_t>(random.next());
+        if ((half & 0x7c00) == 0x7c00) half &= 0xfc00;  // infinities, no NaN
+    }
+    std::vector<float> y[2] = {output<float>(count), output<float>(count)};
+    table.f16_to_f32(count, x.data(), y[0].data());
+    reference_table().f16_to_f32(count, x.data(), y[1].data());
+    return same(y[0], y[1]);
+}
+
+bool same_to_half(const KernelTable& table, Random& random) {
+    const int32_t count = random.in(1, 300);
+    std::vector<float> x(static_cast<size_t>(count));
+    for (float& value : x)
+        value = std::ldexp(random.real(1.0f), random.in(-30, 20));
+    std::vector<uint16_t> y[2] = {output<uint16_t>(count), output<uint16_t>(count)};
+    table.f32_to_f16(count, x.data(), y[0].data());
+    reference_table().f32_to_f16(count, x.data(), y[1].data());
+    return same(y[0], y[1]);
+}
+
+std::vector<uint16_t> to_half(const std::vector<float>& x) {
+    std::vector<uint16_t> y(x.size());
+    reference_table().f32_to_f16(static_cast<int64_t>(x.size()), x.data(), y.data());
+    return y;
+}
+
+template <bool kHalf>
+bool same_matmul(const KernelTable& table, Random& random) {
+    const int32_t m = random.in(1, 9);
+    const int32_t n = random.in(1, 21);
+    const int32_t k = random.in(1, 300);
+    const int64_t stride = n + random.in(0, 5);
+    const std::vector<float> x = values(random, m * k);
+    const std::vector<float> w = values(random, n * k);
+    const std::vector<uint16_t> halves = to_half(w);
+    std::vector<float> y[2] = {output<float>(m * stride), output<float>(m * stride)};
+    const KernelTable* tables[2] = {&table, &reference_table()};
+    for (int i = 0; i < 2; ++i) {
+        if constexpr (kHalf) {
+            tables[i]->matmul_f16(m, n, k, x.data(), halves.data(), y[i].data(), stride);
+        } else {
+            tables[i]->matmul_f32(m, n, k, x.data(), w.data(), y[i].data(), stride);
+        }
+    }
+    return same(y[0], y[1]);
+}
+
+template <bool kHalf>
+bool same_attention(const KernelTable& table, Random& random) {
+    constexpr int32_t kHeadDims[] = {32, 64, 80, 96, 100, 128, 256};
+    constexpr int32_t kPageTokens[] = {1, 7, 16, 32, 64};
+    KvView kv{};
+    kv.head_dim = kHeadDims[random.in(0, 6)];
+    kv.page_tokens = kPageTokens[random.in(0, 4)];
+    kv.kv_heads = random.in(1, 3);
+    const int32_t heads = kv.kv_heads * random.in(1, 6);
+    const int32_t count = random.in(1, 150);
+    const int32_t row = (kv.head_dim + 15) / 16 * 16;
+    const int64_t layer = static_cast<int64_t>(kv.kv_heads) * kv.page_tokens * row;
+    kv.k_offset = 16 * (kHalf ? 2 : 4);  // something before the keys
+    kv.v_offset = kv.k_offset + layer * (kHalf ? 2 : 4);
+    const int32_t page_count = (count + kv.page_tokens - 1) / kv.page_tokens;
+    std::vector<std::vector<float>> floats;
+    std::vector<std::vector<uint16_t>> halves;
+    std::vector<const std::byte*> pages;
+    for (int32_t i = 0; i < page_count; ++i) {
+        std::vector<float> page = values(random, 16 + 2 * layer);
+        for (int64_t t = 0; t < 2 * layer; ++t) {
+            if (t % row >= kv.head_dim) page[static_cast<size_t>(16 + t)] = 0.0f;  // the padding
+        }
+        halves.push_back(to_half(page));
+        floats.push_back(std::move(page));
+        pages.push_back(kHalf ? reinterpret_cast<const std::byte*>(halves.back().data())
+                              : reinterpret_cast<const std::byte*>(floats.back().data()));
+    }
+    kv.pages = pages.data();
+    const int32_t begin = random.in(0, heads - 1);
+    const int32_t end = random.in(begin, heads);
+    const std::vector<float> q = values(random, static_cast<int64_t>(heads) * kv.head_dim);
+    const float scale = 1.0f / std::sqrt(static_cast<float>(kv.head_dim));
+    std::vector<float> out[2];
+    const KernelTable* tables[2] = {&table, &reference_table()};
+    for (int i = 0; i < 2; ++i) {
+        out[i] = output<float>(static_cast<int64_t>(heads) * kv.head_dim);
+        const Attention run = kHalf ? tables[i]->attention_f16 : tables[i]->attention_f32;
+        run(kv, heads, begin, end, count, scale, q.data(), out[i].data());
+    }
+    return same(out[0], out[1]);
+}
+
+}  // namespace
+
+const char* first_difference(const KernelTable& table, uint64_t seed) {
+    Random random(seed);
+    const auto add = [](const KernelTable& one, int64_t count, float* x, const float* y) {
+        one.add_in_place(count, y, x);
+    };
+    const auto relu2 = [](const KernelTable& one, int64_t count, float* x, const float* y) {
+        one.relu2_gate(count, x, y);
+    };
+    const auto silu = [](const KernelTable& one, int64_t count, float* x, const float* y) {
+        one.silu_gate(count, x, y);
+    };
+    if (!same_quantise(table, random)) return "quantise_rows";
+    if (!same_ternary(table, random)) return "ternary_gemm";
+    if (!same_rms_norm(table, random)) return "rms_norm";
+    if (!same_in_place(random, table, add)) return "add_in_place";
+    if (!same_in_place(random, table, relu2)) return "relu2_gate";
+    if (!same_in_place(random, table, silu)) return "silu_gate";
+    if (!same_rope(table, random)) return "rope_neox";
+    if (!same_to_float(table, random)) return "f16_to_f32";
+    if (!same_to_half(table, random)) return "f32_to_f16";
+    if (!same_matmul<true>(table, random)) return "matmul_f16";
+    if (!same_matmul<false>(table, random)) return "matmul_f32";
+    if (!same_attention<false>(table, random)) return "attention_f32";
+    if (!same_attention<true>(table, random)) return "attention_f16";
+    return nullptr;
+}
+
+const char* self_check(const KernelTable& table) {
+    for (uint64_t seed = 1; seed <= kSelfCheckSeeds; ++seed) {
+        if (const char* entry = first_difference(table, seed)) return entry;
+    }
+    return nullptr;
+}
+
+}  // namespace bitnetd::kernels
