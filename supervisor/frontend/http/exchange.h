@@ -1,11 +1,12 @@
 // The border between http/ (bytes <-> messages) and api/ (messages <-> a Generation).
 //
-// http/ calls Handler::on_request() on the loop thread with one complete request; api/ answers through
-// the Exchange, now or later, once: respond(), or begin_stream() + send() ... + end_stream().
-// Pipelined requests are handed over one at a time: the next one after this one's answer ended.
+// http/ calls Handler::on_request() on the loop thread with one complete request; api/ answers
+// through the Exchange, now or later, once: respond(), or begin_stream() + send() ... +
+// end_stream(). Pipelined requests are handed over one at a time: the next one after this one's
+// answer ended.
 //
-// Lifetime: http/ owns the Exchange and keeps it until the answer ended or the client went away. When
-// the client goes away first (closed, half-closed while generating, write timeout), on_gone is
+// Lifetime: http/ owns the Exchange and keeps it until the answer ended or the client went away.
+// When the client goes away first (closed, half-closed while generating, write timeout), on_gone is
 // called once, on the loop thread, and the Exchange must not be touched afterwards. It is never
 // called from within a call that api/ makes, and not after respond()/end_stream().
 // Frontend process, loop thread only.
@@ -31,16 +32,16 @@ struct Request {
     std::string query;  // behind '?', may be empty
     std::vector<std::pair<std::string, std::string>> headers;
     std::string body;
-    std::string request_id;   // the caller's x-request-id when sane, else drawn
-    std::string peer;         // "127.0.0.1:40132", "[::1]:40132" or "unix"
-    uint64_t received_ns = 0; // monotonic; when the head was complete
+    std::string request_id;    // the caller's x-request-id when sane, else drawn
+    std::string peer;          // "127.0.0.1:40132", "[::1]:40132" or "unix"
+    uint64_t received_ns = 0;  // monotonic; when the head was complete
 
     // The first header of that (lower-case) name, or empty.
     std::string_view header(std::string_view name) const;
 };
 
-// Content-Type, length, x-request-id, openai-processing-ms, CORS and connection headers are added by
-// http/; `headers` holds what is special to this answer (Retry-After, Allow, ...).
+// Content-Type, length, x-request-id, openai-processing-ms, CORS and connection headers are added
+// by http/; `headers` holds what is special to this answer (Retry-After, Allow, ...).
 struct Response {
     int status = 200;
     std::string_view content_type = "application/json";
@@ -57,8 +58,8 @@ class Exchange {
     // The whole answer. For HEAD the body is measured, not sent.
     virtual void respond(Response response) = 0;
 
-    // Starts a text/event-stream answer (chunked); the head leaves with the first send() at the latest
-    // at the end of this loop turn.
+    // Starts a text/event-stream answer (chunked); the head leaves with the first send() at the
+    // latest at the end of this loop turn.
     virtual void begin_stream() = 0;
     // Appends prepared bytes ("data: {...}\n\n"). Gathered and written once per loop turn.
     virtual void send(std::string_view event) = 0;
