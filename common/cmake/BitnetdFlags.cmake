@@ -17,6 +17,10 @@ set(BITNETD_SANITIZE "" CACHE STRING "value of -fsanitize= for everything")
 add_library(bitnetd_flags INTERFACE)
 target_include_directories(bitnetd_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(bitnetd_flags INTERFACE _GNU_SOURCE BITNETD_VERSION="${PROJECT_VERSION}")
+# Places where fault tests kill a process (common/base/crash_point.h); never in what is shipped.
+if(NOT CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+    target_compile_definitions(bitnetd_flags INTERFACE BITNETD_CRASH_POINTS)
+endif()
 # A fused multiply-add is written as fma(); the compiler may not make one of its own, or results
 # would differ between instruction sets.
 target_compile_options(bitnetd_flags INTERFACE -ffp-contract=off -fno-omit-frame-pointer -fstack-protector-strong)

@@ -1,6 +1,7 @@
-// The board: one segment per process incarnation, written by that process alone, read by all others.
-// It carries who it is, how it is, its doorbell's sleeping word, its counters and, for a worker,
-// what it can take and what it is working on. It outlives its process: the supervisor keeps it.
+// The board: one segment per process incarnation, written by that process alone, read by all
+// others. It carries who it is, how it is, its doorbell's sleeping word, its counters and, for a
+// worker, what it can take and what it is working on. It outlives its process: the supervisor keeps
+// it.
 #pragma once
 
 #include <atomic>
@@ -12,7 +13,8 @@
 
 namespace bitnetd::shm {
 
-// Bump when a field moves, changes width or meaning, or metrics.def changes other than by appending.
+// Bump when a field moves, changes width or meaning, or metrics.def changes other than by
+// appending.
 inline constexpr uint32_t kBoardAbiVersion = 1;
 
 enum class Role : uint32_t { kSupervisor = 1, kFrontend = 2, kWorker = 3 };
@@ -41,17 +43,17 @@ inline constexpr size_t kLastWordsBytes = 512;
 
 // Written by the worker; zero on other boards.
 struct WorkerCells {
-    std::atomic<uint32_t> slots_max;        // sequences it takes at once, over all frontends
+    std::atomic<uint32_t> slots_max;  // sequences it takes at once, over all frontends
     std::atomic<uint32_t> slots_used;
-    std::atomic<uint32_t> context_max;      // tokens of one sequence
-    std::atomic<uint32_t> page_tokens;      // positions per KV page
-    std::atomic<uint64_t> decode_ns;        // measured time of a decode step with one row; 0 = not yet
-    std::atomic<uint64_t> prefill_token_ns; // measured time per prompt token; 0 = not yet
-    std::atomic<uint64_t> steps_begun;      // step_begun_ns and step_plan belong to this step
-    std::atomic<uint64_t> step_begun_ns;    // monotonic; 0 between steps. Older than the limit = hang
+    std::atomic<uint32_t> context_max;  // tokens of one sequence
+    std::atomic<uint32_t> page_tokens;  // positions per KV page
+    std::atomic<uint64_t> decode_ns;    // measured time of a decode step with one row; 0 = not yet
+    std::atomic<uint64_t> prefill_token_ns;  // measured time per prompt token; 0 = not yet
+    std::atomic<uint64_t> steps_begun;       // step_begun_ns and step_plan belong to this step
+    std::atomic<uint64_t> step_begun_ns;  // monotonic; 0 between steps. Older than the limit = hang
     std::atomic<uint32_t> step_plan_count;  // entries of step_plan in use, <= kStepPlanMax
     uint32_t reserved;
-    FlightName step_plan[kStepPlanMax];     // flights of the current step, written before it begins
+    FlightName step_plan[kStepPlanMax];  // flights of the current step, written before it begins
 };
 
 // Offset 0 of every board segment.
@@ -59,13 +61,14 @@ struct WorkerCells {
 struct Board {
     std::atomic<uint32_t> abi_version;  // stored last: SYNC(board.ready)
     Role role;
-    uint32_t slot;                      // index among its role, kept by the next incarnation
+    uint32_t slot;  // index among its role, kept by the next incarnation
     uint32_t reserved0;
-    uint64_t incarnation;               // never reused while the supervisor lives
-    char device[16];                    // "cpu:0"; empty for others
+    uint64_t incarnation;  // never reused while the supervisor lives
+    char device[16];       // "cpu:0"; empty for others
     uint8_t reserved1[24];
 
-    alignas(64) std::atomic<uint32_t> sleeping;  // 1: the process may be in poll(); ring its doorbell
+    alignas(
+        64) std::atomic<uint32_t> sleeping;  // 1: the process may be in poll(); ring its doorbell
     uint32_t reserved2[15];
 
     alignas(64) std::atomic<uint32_t> pid;
@@ -73,7 +76,7 @@ struct Board {
     std::atomic<uint64_t> heartbeat_ns;  // monotonic; at least every heartbeat_interval_ms
     std::atomic<uint64_t> started_ns;
     std::atomic<uint64_t> ready_ns;
-    char last_words[kLastWordsBytes];    // text of a failed check; see base/check.h
+    char last_words[kLastWordsBytes];  // text of a failed check; see base/check.h
 
     alignas(64) std::atomic<uint64_t> counters[kCounterCount];
     std::atomic<uint64_t> gauges[kGaugeCount];

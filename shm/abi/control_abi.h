@@ -31,23 +31,24 @@ enum class MessageType : uint16_t {
     kKvArena = 10,   // KvArenaMessage         fds: KV arena                           -> worker
     kStart = 11,     // nothing: all of the above is complete
     kDrain = 12,     // finish what you have, take nothing new, then exit with kExitOk
-    kLoad = 13,      // LoadMessage            fds: model file, weights memfd, vocabulary memfd -> loader
-    kHealth = 14,    // HealthMessage: what the supervisor knows that boards do not    -> frontend
+    kLoad =
+        13,  // LoadMessage            fds: model file, weights memfd, vocabulary memfd -> loader
+    kHealth = 14,  // HealthMessage: what the supervisor knows that boards do not    -> frontend
 
     // child -> supervisor
-    kReady = 32,     // ReadyMessage
+    kReady = 32,         // ReadyMessage
     kLoadProgress = 33,  // LoadProgressMessage
-    kLoaded = 34,    // ModelFacts: both segments are written and sealed
+    kLoaded = 34,        // ModelFacts: both segments are written and sealed
     kLoadFailed = 35,    // text: why the file was refused
 
     // bitnetctl / bitnet-shmdump -> supervisor, on the control listener
-    kInspect = 48,   // nothing; answered by kInspectItem..., kInspectEnd
+    kInspect = 48,      // nothing; answered by kInspectItem..., kInspectEnd
     kInspectItem = 49,  // InspectItem         fds: the segment, read-only
     kInspectEnd = 50,
 };
 
 struct MessageHeader {
-    uint32_t abi_version;    // kControlAbiVersion
+    uint32_t abi_version;  // kControlAbiVersion
     MessageType type;
     uint16_t fd_count;       // <= kControlFdsMax; what the packet really carried must equal it
     uint32_t payload_bytes;  // <= kControlPayloadMax; behind this header
@@ -62,21 +63,22 @@ struct SelfMessage {
 };
 
 struct ListenMessage {
-    char address[256];   // as configured, for the log: "127.0.0.1:8080", "[::1]:8080", "unix:/run/..."
+    char address[256];  // as configured, for the log: "127.0.0.1:8080", "[::1]:8080",
+                        // "unix:/run/..."
 };
 
 struct BoardMessage {
     uint64_t incarnation;
-    uint32_t role;       // Role
+    uint32_t role;  // Role
     uint32_t slot;
-    uint32_t gone;       // 1: its process is replaced; forget the mapping (no descriptor attached)
+    uint32_t gone;  // 1: its process is replaced; forget the mapping (no descriptor attached)
     uint32_t reserved;
 };
 
 // What the loader found in a model file. Text fields end with a NUL.
 struct ModelFacts {
     uint64_t parameter_count;
-    uint64_t weights_bytes;     // of the sealed segment
+    uint64_t weights_bytes;  // of the sealed segment
     uint64_t file_bytes;
     uint32_t context;
     uint32_t vocab;
@@ -84,20 +86,20 @@ struct ModelFacts {
     uint32_t layers;
     uint32_t kv_heads;
     uint32_t head_dim;
-    char architecture[32];      // "bitnet-b1.58"
-    char quantization[16];      // "I2_S": the type of most weights in the file
-    char digest[40];            // hex of WeightsHeader::digest
-    char name[128];             // general.name of the file, may be empty
+    char architecture[32];  // "bitnet-b1.58"
+    char quantization[16];  // "I2_S": the type of most weights in the file
+    char digest[40];        // hex of WeightsHeader::digest
+    char name[128];         // general.name of the file, may be empty
 };
 static_assert(sizeof(ModelFacts) == 264 && std::is_trivially_copyable_v<ModelFacts>);
 
 struct ModelMessage {
-    uint64_t model_key;         // numbered by the supervisor, one per load; workers and flights pin it
+    uint64_t model_key;  // numbered by the supervisor, one per load; workers and flights pin it
     int64_t loaded_unix_s;
-    uint32_t is_default;        // 1: requests without `model` use it
+    uint32_t is_default;  // 1: requests without `model` use it
     uint32_t reserved;
-    char id[128];               // what clients call it
-    char path[512];             // as configured
+    char id[128];    // what clients call it
+    char path[512];  // as configured
     ModelFacts facts;
 };
 static_assert(sizeof(ModelMessage) == 928 && std::is_trivially_copyable_v<ModelMessage>);
@@ -108,11 +110,11 @@ struct KvArenaMessage {
 
 // To a frontend: a worker to send flights to. To a worker: a frontend it serves.
 struct PeerMessage {
-    uint64_t incarnation;       // of the peer
-    uint64_t model_key;         // of the worker of this pair
-    uint32_t slot;              // of the peer, among its role
-    uint32_t credits;           // flights this frontend may have on this worker at once
-    char device[16];            // of the worker of this pair
+    uint64_t incarnation;  // of the peer
+    uint64_t model_key;    // of the worker of this pair
+    uint32_t slot;         // of the peer, among its role
+    uint32_t credits;      // flights this frontend may have on this worker at once
+    char device[16];       // of the worker of this pair
 };
 static_assert(sizeof(PeerMessage) == 40);
 
@@ -131,14 +133,14 @@ struct LoadMessage {
 };
 
 struct LoadProgressMessage {
-    uint32_t percent;           // 0 .. 100
-    char phase[28];             // "validate", "pack", "seal"
+    uint32_t percent;  // 0 .. 100
+    char phase[28];    // "validate", "pack", "seal"
 };
 
 struct ReadyMessage {
-    uint32_t slots_max;         // worker: sequences it takes at once; 0 for others
+    uint32_t slots_max;  // worker: sequences it takes at once; 0 for others
     uint32_t reserved;
-    char kernel_isa[16];        // worker: the kernel table in use
+    char kernel_isa[16];  // worker: the kernel table in use
 };
 
 struct HealthMessage {
@@ -146,15 +148,15 @@ struct HealthMessage {
     uint32_t workers_restarting;  // dead and within their back-off
     uint32_t draining;            // 1: the server was told to stop
     uint32_t models_loading;
-    char reason[112];             // why degraded; empty when all is well
+    char reason[112];  // why degraded; empty when all is well
 };
 static_assert(sizeof(HealthMessage) == 128);
 
 struct InspectItem {
     uint64_t incarnation;
-    uint32_t kind;              // 1 board, 2 request ring, 3 token ring
+    uint32_t kind;  // 1 board, 2 request ring, 3 token ring
     uint32_t alive;
-    char name[64];              // "worker/0", "frontend/0 -> worker/1 requests"
+    char name[64];  // "worker/0", "frontend/0 -> worker/1 requests"
 };
 
 }  // namespace bitnetd::shm

@@ -1,6 +1,6 @@
-// What the rings carry: requests from a frontend to a worker, tokens back. Plain values; a worker sees
-// token ids only, never text. Readers check every count and length before use: the other side may
-// be an older build, dying, or hostile.
+// What the rings carry: requests from a frontend to a worker, tokens back. Plain values; a worker
+// sees token ids only, never text. Readers check every count and length before use: the other side
+// may be an older build, dying, or hostile.
 //
 // Flight: one generation on its way (one choice of one request), numbered by its frontend, unique
 // within that frontend incarnation. Attempt: which dispatch of it this is; counts up from 1 at each
@@ -33,9 +33,9 @@ enum class RecordType : uint16_t {
 };
 
 enum SubmitFlags : uint32_t {
-    kIgnoreEos = 1u << 0,        // end-of-generation ids can not be drawn
-    kWantLogprobs = 1u << 1,     // TokenRecord::logprob and `logprobs` alternatives are filled
-    kScorePrompt = 1u << 2,      // kPromptScores for the prompt's tokens (echo with logprobs)
+    kIgnoreEos = 1u << 0,     // end-of-generation ids can not be drawn
+    kWantLogprobs = 1u << 1,  // TokenRecord::logprob and `logprobs` alternatives are filled
+    kScorePrompt = 1u << 2,   // kPromptScores for the prompt's tokens (echo with logprobs)
 };
 
 // A flight is complete, and may be scheduled, when id_count ids have arrived.
@@ -93,9 +93,9 @@ static_assert(sizeof(CancelRecord) == 16);
 struct StartedRecord {
     uint64_t flight;
     uint32_t attempt;
-    uint32_t cached_count;      // prompt tokens whose keys and values were already there
-    uint64_t admitted_ns;       // monotonic; when the scheduler first ran it
-    uint64_t prefill_done_ns;   // monotonic
+    uint32_t cached_count;     // prompt tokens whose keys and values were already there
+    uint64_t admitted_ns;      // monotonic; when the scheduler first ran it
+    uint64_t prefill_done_ns;  // monotonic
 };
 static_assert(sizeof(StartedRecord) == 32);
 
@@ -113,9 +113,9 @@ struct Alternative {
 struct TokenRecord {
     uint64_t flight;
     uint32_t attempt;
-    uint32_t position;            // index of this token in prompt + produced
+    uint32_t position;  // index of this token in prompt + produced
     uint32_t token;
-    float logprob;                // of `token`; valid with kWantLogprobs
+    float logprob;  // of `token`; valid with kWantLogprobs
     Finish finish;
     uint16_t alternatives_count;  // <= 20, descending by logprob
     uint32_t reserved;            // zero
@@ -154,7 +154,7 @@ struct PromptScoresRecord {
     uint32_t attempt;
     uint32_t first_position;  // >= 1: the first token has no score
     uint32_t count;
-    uint32_t reserved;        // zero
+    uint32_t reserved;  // zero
 };
 static_assert(sizeof(PromptScoresRecord) == 24);
 

@@ -16,9 +16,9 @@ inline constexpr uint32_t kRingAbiVersion = 1;
 // supervisor, mapped by one frontend and one worker incarnation.
 //   0: identity (written once)   64: producer writes   128: consumer writes
 struct RingHeader {
-    std::atomic<uint32_t> abi_version;       // 0 while under construction; stored last: SYNC(ring.ready)
-    uint32_t header_bytes;                   // sizeof(RingHeader)
-    uint64_t consumer_incarnation;           // pids are reused, incarnations are not
+    std::atomic<uint32_t> abi_version;  // 0 while under construction; stored last: SYNC(ring.ready)
+    uint32_t header_bytes;              // sizeof(RingHeader)
+    uint64_t consumer_incarnation;      // pids are reused, incarnations are not
     uint64_t producer_incarnation;
     uint64_t capacity_bytes;                 // a power of two, 4 KiB .. 64 MiB
     uint8_t reserved0[32];                   // zero

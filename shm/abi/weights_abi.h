@@ -51,7 +51,7 @@ inline constexpr uint32_t kNoLayer = UINT32_MAX;
 
 struct TensorEntry {
     TensorPart part;
-    uint32_t layer;    // kNoLayer outside of layers
+    uint32_t layer;  // kNoLayer outside of layers
     Packing packing;
     float scale;       // of a ternary tensor: w = scale * t; else 1
     uint32_t rows;     // outputs; 1 for vectors
@@ -67,24 +67,24 @@ inline constexpr uint32_t kEndIdsMax = 32;
 struct WeightsHeader {
     uint64_t magic;
     uint32_t abi_version;
-    uint32_t header_bytes;   // sizeof(WeightsHeader)
+    uint32_t header_bytes;  // sizeof(WeightsHeader)
     uint64_t segment_bytes;
-    uint8_t digest[16];      // XXH3-128 of the model file and the packing: names these weights
+    uint8_t digest[16];  // XXH3-128 of the model file and the packing: names these weights
     Architecture architecture;
-    uint32_t tensor_count;   // <= 16384
-    uint32_t layers;         // 1 .. 512
-    uint32_t hidden;         // 1 .. 65536
+    uint32_t tensor_count;  // <= 16384
+    uint32_t layers;        // 1 .. 512
+    uint32_t hidden;        // 1 .. 65536
     uint32_t ffn;
-    uint32_t heads;          // heads % kv_heads == 0
+    uint32_t heads;  // heads % kv_heads == 0
     uint32_t kv_heads;
-    uint32_t head_dim;       // <= 512
-    uint32_t rope_dims;      // n_rot, even, <= head_dim
+    uint32_t head_dim;   // <= 512
+    uint32_t rope_dims;  // n_rot, even, <= head_dim
     uint32_t vocab;
-    uint32_t context;        // positions the model was made for
+    uint32_t context;  // positions the model was made for
     float norm_eps;
-    uint32_t end_id_count;   // end-of-generation ids, <= kEndIdsMax
+    uint32_t end_id_count;  // end-of-generation ids, <= kEndIdsMax
     uint32_t end_ids[kEndIdsMax];
-    uint32_t reserved[3];    // zero
+    uint32_t reserved[3];  // zero
 };
 static_assert(sizeof(WeightsHeader) == 232 && std::is_trivially_copyable_v<WeightsHeader>);
 

@@ -37,6 +37,9 @@ struct BoardIdentity {
 Result<void> init_board(std::span<std::byte> memory, const BoardIdentity& identity);
 Result<void> init_board(Segment& segment, const BoardIdentity& identity);
 
+// Whether `memory` holds a board of this build's ABI. open() of both ends asks this first.
+Result<void> check_board(std::span<const std::byte> memory);
+
 // memfd, size seal, init_board: everything the supervisor does to have a new board. Read-write
 // descriptor; give others reopen_read_only() of it.
 Result<Fd> create_board(const BoardIdentity& identity);
@@ -82,7 +85,6 @@ class BoardWriter {
     std::atomic<uint32_t>& sleeping() noexcept { return board_->sleeping; }
 
   private:
-    friend class BoardView;
     friend void carry_over(const class BoardView& old, BoardWriter& fresh) noexcept;
     explicit BoardWriter(Board& board) noexcept : board_(&board) {}
 
@@ -140,7 +142,6 @@ class BoardView {
     const std::atomic<uint32_t>& sleeping() const noexcept { return board_->sleeping; }
 
   private:
-    friend void carry_over(const BoardView& old, BoardWriter& fresh) noexcept;
     explicit BoardView(const Board& board) noexcept : board_(&board) {}
 
     const Board* board_;
