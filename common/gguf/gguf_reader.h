@@ -29,7 +29,7 @@ inline constexpr uint64_t kTensorNameBytesMax = 64;
 inline constexpr uint64_t kStringBytesMax = 16ull << 20;
 inline constexpr uint64_t kArrayElementsMax = 4ull
                                               << 20;     // merges of the largest vocabularies: 2 M
-inline constexpr uint64_t kHeadBytesMax = 512ull << 20;  // all before the tensor data
+inline constexpr uint64_t kHeadBytesMax = 128ull << 20;  // all before the tensor data
 inline constexpr uint64_t kElementsMax = 1ull << 48;     // of one tensor
 inline constexpr uint64_t kAlignmentMax = 65'536;
 inline constexpr uint32_t kDimsMax = 4;
