@@ -1,7 +1,6 @@
-// The board: one segment per process incarnation, written by that process alone, read by all
-// others. It carries who it is, how it is, its doorbell's sleeping word, its counters and, for a
-// worker, what it can take and what it is working on. It outlives its process: the supervisor keeps
-// it.
+// The board: one segment per process incarnation, written by that process, read by all others. It
+// carries who it is, how it is, its doorbell's sleeping word, its counters and, for a worker, what
+// it can take and what it is working on. It outlives its process: the supervisor keeps it.
 #pragma once
 
 #include <atomic>
@@ -45,15 +44,15 @@ inline constexpr size_t kLastWordsBytes = 512;
 struct WorkerCells {
     std::atomic<uint32_t> slots_max;  // sequences it takes at once, over all frontends
     std::atomic<uint32_t> slots_used;
-    std::atomic<uint32_t> context_max;  // tokens of one sequence
-    std::atomic<uint32_t> page_tokens;  // positions per KV page
-    std::atomic<uint64_t> decode_ns;    // measured time of a decode step with one row; 0 = not yet
-    std::atomic<uint64_t> prefill_token_ns;  // measured time per prompt token; 0 = not yet
+    std::atomic<uint32_t> context_max;       // tokens of one sequence
+    std::atomic<uint32_t> page_tokens;       // positions per KV page
+    std::atomic<uint64_t> decode_ns;         // of a decode step with one row, measured; 0 = not yet
+    std::atomic<uint64_t> prefill_token_ns;  // per prompt token, measured; 0 = not yet
     std::atomic<uint64_t> steps_begun;       // step_begun_ns and step_plan belong to this step
-    std::atomic<uint64_t> step_begun_ns;  // monotonic; 0 between steps. Older than the limit = hang
-    std::atomic<uint32_t> step_plan_count;  // entries of step_plan in use, <= kStepPlanMax
+    std::atomic<uint64_t> step_begun_ns;     // monotonic; 0 between steps. Too old = hang
+    std::atomic<uint32_t> step_plan_count;   // entries of step_plan in use, <= kStepPlanMax
     uint32_t reserved;
-    FlightName step_plan[kStepPlanMax];  // flights of the current step, written before it begins
+    FlightName step_plan[kStepPlanMax];  // flights of the current step
 };
 
 // Offset 0 of every board segment.
@@ -67,8 +66,7 @@ struct Board {
     char device[16];       // "cpu:0"; empty for others
     uint8_t reserved1[24];
 
-    alignas(
-        64) std::atomic<uint32_t> sleeping;  // 1: the process may be in poll(); ring its doorbell
+    alignas(64) std::atomic<uint32_t> sleeping;  // 1: it may be in poll(); ring its doorbell
     uint32_t reserved2[15];
 
     alignas(64) std::atomic<uint32_t> pid;

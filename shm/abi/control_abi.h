@@ -31,9 +31,8 @@ enum class MessageType : uint16_t {
     kKvArena = 10,   // KvArenaMessage         fds: KV arena                           -> worker
     kStart = 11,     // nothing: all of the above is complete
     kDrain = 12,     // finish what you have, take nothing new, then exit with kExitOk
-    kLoad =
-        13,  // LoadMessage            fds: model file, weights memfd, vocabulary memfd -> loader
-    kHealth = 14,  // HealthMessage: what the supervisor knows that boards do not    -> frontend
+    kLoad = 13,      // LoadMessage            fds: model file, weights, vocabulary   -> loader
+    kHealth = 14,    // HealthMessage: what the supervisor knows that boards do not    -> frontend
 
     // child -> supervisor
     kReady = 32,         // ReadyMessage
@@ -63,8 +62,7 @@ struct SelfMessage {
 };
 
 struct ListenMessage {
-    char address[256];  // as configured, for the log: "127.0.0.1:8080", "[::1]:8080",
-                        // "unix:/run/..."
+    char address[256];  // as configured, for the log: "[::1]:8080", "unix:/run/..."
 };
 
 struct BoardMessage {

@@ -16,7 +16,7 @@ inline constexpr uint32_t kRingAbiVersion = 1;
 // supervisor, mapped by one frontend and one worker incarnation.
 //   0: identity (written once)   64: producer writes   128: consumer writes
 struct RingHeader {
-    std::atomic<uint32_t> abi_version;  // 0 while under construction; stored last: SYNC(ring.ready)
+    std::atomic<uint32_t> abi_version;  // 0 under construction; stored last: SYNC(ring.ready)
     uint32_t header_bytes;              // sizeof(RingHeader)
     uint64_t consumer_incarnation;      // pids are reused, incarnations are not
     uint64_t producer_incarnation;
