@@ -14,17 +14,6 @@ T relaxed(const std::atomic<T>& cell) noexcept {
     return cell.load(std::memory_order_relaxed);
 }
 
-// What may be shown in a log or on a terminal: printable ASCII, anything else as '?'.
-std::string printable(std::string_view text) {
-    std::string shown(text);
-    while (!shown.empty() && shown.back() == '\n')
-        shown.pop_back();
-    for (char& c : shown) {
-        if (c < ' ' || c > '~') c = '?';
-    }
-    return shown;
-}
-
 }  // namespace
 
 Result<BoardView> BoardView::open(const Segment& segment) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <string>
 #include <string_view>
 
 namespace bitnetd::shm {
@@ -20,6 +21,18 @@ void set_field(char (&field)[N], std::string_view text) noexcept {
     const size_t length = std::min(text.size(), N - 1);
     std::memset(field, 0, N);
     std::memcpy(field, text.data(), length);
+}
+
+// What may be shown in a log or on a terminal: printable ASCII, anything else as '?'; no line ends
+// behind it.
+inline std::string printable(std::string_view text) {
+    std::string shown(text);
+    while (!shown.empty() && shown.back() == '\n')
+        shown.pop_back();
+    for (char& c : shown) {
+        if (c < ' ' || c > '~') c = '?';
+    }
+    return shown;
 }
 
 }  // namespace bitnetd::shm

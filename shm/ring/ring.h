@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 
+#include "common/base/bytes.h"
 #include "common/base/result.h"
 #include "shm/abi/records.h"
 #include "shm/abi/ring_abi.h"
@@ -53,6 +54,15 @@ struct RingShape {
     uint64_t producer_incarnation;
 };
 Result<RingShape> read_ring_shape(std::span<const std::byte> memory);
+
+// The record header at `at`, copied out of shared memory once. The other side may rewrite those
+// bytes at any time: only the copy may be checked and used. The fence keeps the compiler from
+// reading again.
+inline RecordHeader copy_record_header(const std::byte* at) noexcept {
+    const auto header = load<RecordHeader>(at);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    return header;
+}
 
 // What a record header, copied out of the ring, means at `position` when `available_bytes` are
 // published from there on. kBad covers every header that a correct producer never writes.

@@ -2,7 +2,6 @@
 
 #include <cstring>
 
-#include "common/base/bytes.h"
 #include "common/base/crash_point.h"
 
 namespace bitnetd::shm {
@@ -59,11 +58,7 @@ RingReader::Step RingReader::take(bool refresh) noexcept {
         }
         const std::byte* const in =
             memory_ + sizeof(RingHeader) + (position & (capacity_bytes_ - 1));
-        // The producer may rewrite these bytes at any time: they are copied once, and only the copy
-        // is checked and used.
-        const auto record = load<RecordHeader>(in);
-        std::atomic_signal_fence(
-            std::memory_order_seq_cst);  // keeps the compiler from reading again
+        const RecordHeader record = copy_record_header(in);
         switch (check_record(record, position, cached_tail_ - position, capacity_bytes_)) {
             case RecordCheck::kBad:
                 retired_ = true;
