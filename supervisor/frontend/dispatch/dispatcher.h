@@ -1,0 +1,143 @@
+// Dispatch: keeps every flight from admission to its end, chooses its worker, takes its tokens in
+// and re-dispatches what a lost worker had (mechanics.md section 1).
+//   Owns   the flights, the waiting queue, what each worker incarnation has, the quarantine.
+//   Never  JSON, HTTP, text; a blocking call; a token taken from an attempt that is not current.
+// Time is passed in, and workers are WorkerPorts, so that tests/sim runs it without a clock or a
+// ring. Frontend process, loop thread only. Nothing here survives the process: its flights end with
+// it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "shm/abi/control_abi.h"
+#include "shm/board/board.h"
+#include "supervisor/frontend/dispatch/drain_meter.h"
+#include "supervisor/frontend/dispatch/flight.h"
+#include "supervisor/frontend/dispatch/quarantine.h"
+#include "supervisor/frontend/dispatch/waiting_queue.h"
+#include "supervisor/frontend/dispatch/worker_port.h"
+
+namespace bitnetd::frontend {
+
+// A worker incarnation as the supervisor introduced it (shm::PeerMessage).
+struct WorkerFacts {
+    uint64_t incarnation = 0;
+    uint64_t model_key = 0;
+    uint32_t slot = 0;
+    uint32_t credits = 0;  // flights this frontend may have on it at once
+    std::string device;    // "cpu:0"
+};
+
+class Dispatcher {
+  public:
+    // `board` is this process's own and outlives the dispatcher.
+    Dispatcher(shm::BoardWriter& board, size_t queue_depth_max);
+
+    // Admission. `sink` lives until on_end() or cancel(). Nothing: the queue is full.
+    std::optional<uint64_t> submit(FlightSpec spec, FlightSink& sink, uint64_t now_ns);
+    // Both: the sink hears no more, the worker is told, unknown ids are ignored.
+    void cancel(uint64_t flight, uint64_t now_ns);    // the client is gone
+    void complete(uint64_t flight, uint64_t now_ns);  // it has enough: a stop string
+
+    void add_worker(WorkerFacts facts, std::unique_ptr<WorkerPort> port, uint64_t now_ns);
+    // Fences a worker: takes in what it had published, then gives its flights to others. Deaths of
+    // its own fault count against the flights it was working on.
+    void remove_worker(uint64_t incarnation, shm::PeerEnd end, uint64_t now_ns);
+    // Its waiting flights end once no worker of it is left.
+    void remove_model(uint64_t model_key, uint64_t now_ns);
+
+    // One turn: takes in all published records, tells the sinks, ends what is overdue, hands out
+    // waiting flights. True when something arrived.
+    bool poll(uint64_t now_ns);
+    // Ends every flight (the process is about to exit).
+    void end_all(EndReason reason, uint64_t now_ns);
+
+    // When poll() must be called next at the latest, even if no doorbell rings.
+    uint64_t wake_at_ns(uint64_t now_ns) const;
+
+    size_t active() const { return flights_.size(); }
+    size_t waiting() const { return queue_.size(); }
+    size_t room() const {
+        return queue_.size() < queue_depth_max_ ? queue_depth_max_ - queue_.size() : 0;
+    }
+    // Time until the flights that wait now have left, at the measured pace.
+    std::optional<uint64_t> drain_time_ns(uint64_t now_ns) const {
+        return departures_.time_for_ns(queue_.size() + 1, now_ns);
+    }
+    bool has_ready_worker(uint64_t model_key) const;
+    bool is_quarantined(const PromptDigest& digest, uint64_t now_ns) {
+        return quarantine_.refuses(digest, now_ns);
+    }
+
+    struct WorkerView {
+        const WorkerFacts& facts;
+        size_t flights;
+        bool ready;
+    };
+    std::vector<WorkerView> workers() const;
+
+  private:
+    struct Worker {
+        WorkerFacts facts;
+        std::unique_ptr<WorkerPort> port;
+        std::set<uint64_t> flights;    // ids, so in order of admission
+        uint64_t paused_until_ns = 0;  // it said busy
+        uint64_t reserved_for = 0;     // a flight that must run alone, or 0
+        bool is_draining = false;      // takes nothing new
+        bool is_broken = false;        // published something that cannot be true
+    };
+    class Events;  // WorkerEvents of one worker during one drain
+
+    void take_started(Worker& worker, const shm::StartedRecord& record, uint64_t now_ns);
+    void take_token(Worker& worker, const shm::TokenRecord& record,
+                    std::span<const shm::Alternative> alternatives, uint64_t now_ns);
+    void take_give_back(Worker& worker, const shm::GiveBackRecord& record, uint64_t now_ns);
+    void take_failed(Worker& worker, const shm::FailedRecord& record);
+
+    bool drain(Worker& worker, uint64_t now_ns);
+    void retire(std::map<uint64_t, Worker>::iterator worker, shm::PeerEnd end, uint64_t now_ns);
+    void count_death(Flight& flight, uint64_t now_ns);
+    void tell_sinks(uint64_t now_ns);
+    void tell(uint64_t flight, uint64_t now_ns);
+    void end_overdue(uint64_t now_ns);
+    void end_orphans(uint64_t model_key, EndReason reason);
+
+    void assign(uint64_t now_ns);
+    void assign_alone(uint64_t model_key, uint64_t now_ns);
+    Worker* choose(const Flight& flight, uint64_t now_ns);
+    bool may_take(const Worker& worker, const Flight& flight, uint64_t now_ns) const;
+    void dispatch(Flight& flight, Worker& worker, uint64_t now_ns);
+
+    Flight* current(const Worker& worker, uint64_t flight, uint32_t attempt);
+    Flight* find(uint64_t flight);
+    void mark_dirty(Flight& flight);
+    void mark_ended(Flight& flight, EndReason reason);
+    void take_from_worker(Flight& flight, bool tell_worker);
+    void drop(uint64_t flight, Counter outcome, uint64_t now_ns);
+    std::unique_ptr<Flight> extract(uint64_t flight);
+    void show_gauges();
+
+    shm::BoardWriter& board_;
+    const size_t queue_depth_max_;
+    uint64_t last_flight_ = 0;
+    std::unordered_map<uint64_t, std::unique_ptr<Flight>> flights_;
+    std::set<std::pair<uint64_t, uint64_t>> deadlines_;  // deadline_ns, id
+    std::map<uint64_t, Worker> workers_;                 // by incarnation
+    std::set<uint64_t> models_gone_;
+    std::vector<uint64_t> dirty_;  // flights with news for their sink
+    WaitingQueue queue_;
+    DrainMeter departures_;
+    Quarantine quarantine_;
+    bool is_pumping_ = false;  // some request ring was full
+};
+
+}  // namespace bitnetd::frontend

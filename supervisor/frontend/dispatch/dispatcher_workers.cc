@@ -1,0 +1,318 @@
+// Workers: who has what, which record counts, who gets the next flight, what a loss costs.
+#include <algorithm>
+
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "supervisor/frontend/dispatch/dispatcher.h"
+
+namespace bitnetd::frontend {
+namespace {
+
+// A worker that said busy is asked again after this, or as soon as one of its flights ends.
+constexpr uint64_t kBusyPauseNs = 5 * kNsPerMs;
+constexpr uint32_t kDeathsToQuarantine = 3;
+
+uint64_t elapsed_ns(uint64_t from_ns, uint64_t to_ns) {
+    return to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+bool is_preferred(DevicePreference preference, const std::string& device) {
+    switch (preference) {
+        case DevicePreference::kCpu:
+            return device.starts_with("cpu");
+        case DevicePreference::kGpu:
+            return device.starts_with("cuda");
+        case DevicePreference::kAuto:
+            return true;
+    }
+    return true;
+}
+
+}  // namespace
+
+class Dispatcher::Events final : public WorkerEvents {
+  public:
+    Events(Dispatcher& dispatcher, Worker& worker, uint64_t now_ns)
+        : dispatcher_(dispatcher), worker_(worker), now_ns_(now_ns) {}
+
+    void on_started(const shm::StartedRecord& record) noexcept override {
+        count_ += 1;
+        dispatcher_.take_started(worker_, record, now_ns_);
+    }
+    void on_token(const shm::TokenRecord& record,
+                  std::span<const shm::Alternative> alternatives) noexcept override {
+        count_ += 1;
+        dispatcher_.take_token(worker_, record, alternatives, now_ns_);
+    }
+    void on_give_back(const shm::GiveBackRecord& record) noexcept override {
+        count_ += 1;
+        dispatcher_.take_give_back(worker_, record, now_ns_);
+    }
+    void on_failed(const shm::FailedRecord& record) noexcept override {
+        count_ += 1;
+        dispatcher_.take_failed(worker_, record);
+    }
+    size_t count() const { return count_; }
+
+  private:
+    Dispatcher& dispatcher_;
+    Worker& worker_;
+    const uint64_t now_ns_;
+    size_t count_ = 0;
+};
+
+void Dispatcher::add_worker(WorkerFacts facts, std::unique_ptr<WorkerPort> port, uint64_t now_ns) {
+    log::info("worker_attached", {{"worker", facts.slot},
+                                  {"incarnation", facts.incarnation},
+                                  {"device", facts.device},
+                                  {"credits", facts.credits}});
+    Worker& worker = workers_[facts.incarnation];
+    worker.facts = std::move(facts);
+    worker.port = std::move(port);
+    assign(now_ns);
+}
+
+void Dispatcher::remove_worker(uint64_t incarnation, shm::PeerEnd end, uint64_t now_ns) {
+    const auto worker = workers_.find(incarnation);
+    if (worker == workers_.end()) return;  // already retired for what it wrote
+    drain(worker->second, now_ns);
+    retire(worker, end, now_ns);
+    tell_sinks(now_ns);
+    assign(now_ns);
+    show_gauges();
+}
+
+void Dispatcher::retire(std::map<uint64_t, Worker>::iterator at, shm::PeerEnd end,
+                        uint64_t now_ns) {
+    Worker& worker = at->second;
+    const std::set<uint64_t> lost = std::move(worker.flights);
+    worker.flights.clear();
+    for (const uint64_t id : lost) {
+        Flight& flight = *find(id);
+        flight.worker = 0;
+        if (end == shm::PeerEnd::kOwnFault && worker.port->is_in_step_plan(id)) {
+            count_death(flight, now_ns);
+        }
+        if (flight.has_ended) continue;
+        board_.count(Counter::kGenerationsResumed);
+        queue_.put_back(flight);
+    }
+    log::info("worker_detached", {{"worker", worker.facts.slot},
+                                  {"incarnation", worker.facts.incarnation},
+                                  {"flights_taken_back", lost.size()}});
+    const uint64_t model_key = worker.facts.model_key;
+    workers_.erase(at);
+    if (models_gone_.contains(model_key)) end_orphans(model_key, EndReason::kModelGone);
+}
+
+// A death of the worker's own doing while it worked on this flight. A token since the last counted
+// one shows that the flight can be computed: the series begins anew.
+void Dispatcher::count_death(Flight& flight, uint64_t now_ns) {
+    flight.deaths = flight.produced_since_death ? 1 : flight.deaths + 1;
+    flight.produced_since_death = false;
+    if (flight.deaths < kDeathsToQuarantine) return;
+    quarantine_.add(flight.digest, now_ns);
+    log::error("request_quarantined", {{"digest", to_hex(flight.digest)},
+                                       {"deaths", flight.deaths},
+                                       {"prompt_tokens", flight.prompt_count()}});
+    mark_ended(flight, EndReason::kQuarantined);
+}
+
+void Dispatcher::remove_model(uint64_t model_key, uint64_t now_ns) {
+    models_gone_.insert(model_key);
+    end_orphans(model_key, EndReason::kModelGone);
+    tell_sinks(now_ns);
+}
+
+bool Dispatcher::drain(Worker& worker, uint64_t now_ns) {
+    Events events(*this, worker, now_ns);
+    if (!worker.port->drain(events)) worker.is_broken = true;
+    if (worker.is_broken) {
+        log::error("worker_garbled",
+                   {{"worker", worker.facts.slot}, {"incarnation", worker.facts.incarnation}});
+    }
+    return events.count() > 0;
+}
+
+// The flight, when this attempt on this worker may speak for it.
+Flight* Dispatcher::current(const Worker& worker, uint64_t id, uint32_t attempt) {
+    Flight* flight = find(id);
+    if (worker.is_broken || flight == nullptr || flight->has_ended) return nullptr;
+    if (flight->worker != worker.facts.incarnation || flight->attempt != attempt) return nullptr;
+    return flight;
+}
+
+void Dispatcher::take_started(Worker& worker, const shm::StartedRecord& record, uint64_t now_ns) {
+    Flight* flight = current(worker, record.flight, record.attempt);
+    if (flight == nullptr || flight->started) return;
+    flight->started = true;
+    FlightStart start;
+    start.device = worker.facts.device;
+    start.cached_tokens = std::min(record.cached_count, flight->prompt_count());
+    const uint64_t admitted_ns = std::min(record.admitted_ns, now_ns);
+    start.queue_ns = elapsed_ns(flight->admitted_ns, admitted_ns);
+    start.prefill_ns = elapsed_ns(admitted_ns, std::min(record.prefill_done_ns, now_ns));
+    board_.record_ns(Histogram::kQueueSeconds, start.queue_ns);
+    flight->fresh_start = std::move(start);
+    mark_dirty(*flight);
+}
+
+void Dispatcher::take_token(Worker& worker, const shm::TokenRecord& record,
+                            std::span<const shm::Alternative> alternatives, uint64_t now_ns) {
+    Flight* flight = current(worker, record.flight, record.attempt);
+    if (flight == nullptr || record.position < flight->next_position()) {
+        board_.count(Counter::kTokensStale);
+        return;
+    }
+    bool is_true = record.position == flight->next_position() && record.token < flight->spec.vocab;
+    for (const shm::Alternative& other : alternatives)
+        is_true &= other.token < flight->spec.vocab;
+    if (!is_true) {
+        worker.is_broken = true;
+        return;
+    }
+
+    flight->fresh.push_back({record.token, record.logprob,
+                             static_cast<uint32_t>(flight->fresh_alternatives.size()),
+                             static_cast<uint32_t>(alternatives.size())});
+    flight->fresh_alternatives.insert(flight->fresh_alternatives.end(), alternatives.begin(),
+                                      alternatives.end());
+    flight->produced.push_back(record.token);
+    flight->produced_since_death = true;
+    if (flight->first_token_ns == 0) {
+        flight->first_token_ns = now_ns;
+        board_.record_ns(Histogram::kFirstTokenSeconds, elapsed_ns(flight->admitted_ns, now_ns));
+    } else {
+        board_.record_ns(Histogram::kInterTokenSeconds, elapsed_ns(flight->last_token_ns, now_ns));
+    }
+    flight->last_token_ns = now_ns;
+    board_.count(Counter::kGeneratedTokens);
+    mark_dirty(*flight);
+
+    const bool is_full = flight->next_position() >= flight->spec.position_limit;
+    if (record.finish == shm::Finish::kNone && !is_full) return;
+    take_from_worker(*flight, /*tell_worker=*/record.finish == shm::Finish::kNone);
+    mark_ended(*flight, record.finish == shm::Finish::kEndOfGeneration ? EndReason::kStop
+                                                                       : EndReason::kLength);
+}
+
+void Dispatcher::take_give_back(Worker& worker, const shm::GiveBackRecord& record,
+                                uint64_t now_ns) {
+    if (record.reason == shm::GiveBackReason::kDraining) worker.is_draining = true;
+    Flight* flight = current(worker, record.flight, record.attempt);
+    if (flight == nullptr) return;
+    take_from_worker(*flight, /*tell_worker=*/false);
+    worker.paused_until_ns = now_ns + kBusyPauseNs;
+    queue_.put_back(*flight);
+}
+
+void Dispatcher::take_failed(Worker& worker, const shm::FailedRecord& record) {
+    Flight* flight = current(worker, record.flight, record.attempt);
+    if (flight == nullptr) return;
+    take_from_worker(*flight, /*tell_worker=*/false);
+    EndReason reason = EndReason::kInternal;
+    if (record.code == shm::FailureCode::kTooLong) reason = EndReason::kTooLong;
+    if (record.code == shm::FailureCode::kBadNumbers) reason = EndReason::kBadNumbers;
+    log::error("flight_failed", {{"worker", worker.facts.slot}, {"reason", to_string(reason)}});
+    mark_ended(*flight, reason);
+}
+
+// Ends the worker's part in a flight: its credit is free and the worker may be asked again.
+void Dispatcher::take_from_worker(Flight& flight, bool tell_worker) {
+    for (auto& [incarnation, worker] : workers_) {
+        if (worker.reserved_for == flight.id) worker.reserved_for = 0;
+    }
+    const auto found = workers_.find(flight.worker);
+    flight.worker = 0;
+    if (found == workers_.end()) return;
+    Worker& worker = found->second;
+    worker.flights.erase(flight.id);
+    worker.paused_until_ns = 0;
+    if (tell_worker) worker.port->cancel(flight.id, flight.attempt);
+}
+
+bool Dispatcher::may_take(const Worker& worker, const Flight& flight, uint64_t now_ns) const {
+    return worker.facts.model_key == flight.spec.model_key && !worker.is_draining &&
+           !worker.is_broken && worker.paused_until_ns <= now_ns && worker.port->is_ready();
+}
+
+// The least loaded worker by share of its credits in use; the preferred device first, but any
+// rather than none; with ties the lowest slot (workers_ is ordered by incarnation, so compare).
+Dispatcher::Worker* Dispatcher::choose(const Flight& flight, uint64_t now_ns) {
+    Worker* best = nullptr;
+    const auto rank = [&flight](const Worker& worker) {
+        const double load =
+            static_cast<double>(worker.flights.size()) / static_cast<double>(worker.facts.credits);
+        return std::tuple(!is_preferred(flight.spec.device, worker.facts.device), load,
+                          worker.facts.slot);
+    };
+    for (auto& [incarnation, worker] : workers_) {
+        if (worker.reserved_for != 0 || worker.flights.size() >= worker.facts.credits) continue;
+        if (!may_take(worker, flight, now_ns)) continue;
+        if (best == nullptr || rank(worker) < rank(*best)) best = &worker;
+    }
+    return best;
+}
+
+void Dispatcher::assign(uint64_t now_ns) {
+    if (queue_.size() == 0) return;
+    for (const uint64_t model_key : queue_.models()) {
+        assign_alone(model_key, now_ns);
+        while (Flight* flight = queue_.next(model_key)) {
+            Worker* worker = choose(*flight, now_ns);
+            if (worker == nullptr) break;
+            dispatch(*flight, *worker, now_ns);
+        }
+    }
+}
+
+// A suspect gets a worker that has nothing else of ours: the one with the least to finish is
+// reserved, and takes it once it is empty.
+void Dispatcher::assign_alone(uint64_t model_key, uint64_t now_ns) {
+    for (Flight* flight : queue_.alone(model_key)) {
+        Worker* reserved = nullptr;
+        Worker* emptiest = nullptr;
+        for (auto& [incarnation, worker] : workers_) {
+            if (worker.reserved_for == flight->id) reserved = &worker;
+            if (worker.reserved_for != 0 || worker.facts.credits == 0) continue;
+            if (!may_take(worker, *flight, now_ns)) continue;
+            if (emptiest == nullptr || worker.flights.size() < emptiest->flights.size()) {
+                emptiest = &worker;
+            }
+        }
+        if (reserved == nullptr) reserved = emptiest;
+        if (reserved == nullptr) continue;
+        reserved->reserved_for = flight->id;
+        if (reserved->flights.empty() && may_take(*reserved, *flight, now_ns)) {
+            dispatch(*flight, *reserved, now_ns);
+        }
+    }
+}
+
+void Dispatcher::dispatch(Flight& flight, Worker& worker, uint64_t now_ns) {
+    queue_.remove(flight);
+    flight.attempt += 1;
+    flight.worker = worker.facts.incarnation;
+    worker.flights.insert(flight.id);
+    if (flight.attempt == 1) departures_.departed(now_ns);
+    worker.port->submit(flight, now_ns);
+}
+
+bool Dispatcher::has_ready_worker(uint64_t model_key) const {
+    return std::any_of(workers_.begin(), workers_.end(), [model_key](const auto& entry) {
+        const Worker& worker = entry.second;
+        return worker.facts.model_key == model_key && !worker.is_draining &&
+               worker.port->is_ready();
+    });
+}
+
+std::vector<Dispatcher::WorkerView> Dispatcher::workers() const {
+    std::vector<WorkerView> views;
+    for (const auto& [incarnation, worker] : workers_) {
+        views.push_back(
+            {worker.facts, worker.flights.size(), !worker.is_draining && worker.port->is_ready()});
+    }
+    return views;
+}
+
+}  // namespace bitnetd::frontend

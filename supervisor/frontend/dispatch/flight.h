@@ -1,0 +1,146 @@
+// A Flight: one generation (one choice of one request) between admission and its end. It outlives
+// any worker: it holds everything needed to continue on another one (prompt, what was produced,
+// sampling, seed), and the bookkeeping that decides which records may speak for it (attempt) and
+// which worker deaths count against it. Frontend process, loop thread only. Knows of no JSON and no
+// HTTP.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shm/abi/records.h"
+
+namespace bitnetd::frontend {
+
+enum class Priority : uint32_t { kHigh = 0, kNormal = 1, kLow = 2 };  // as SubmitRecord::priority
+
+enum class DevicePreference : uint8_t { kAuto, kCpu, kGpu };
+
+// Defaults mean "off". Ranges as in SubmitRecord.
+struct Sampling {
+    float temperature = 1.0f;
+    float top_p = 1.0f;
+    float min_p = 0.0f;
+    float typical_p = 1.0f;
+    float repetition_penalty = 1.0f;
+    float frequency_penalty = 0.0f;
+    float presence_penalty = 0.0f;
+    uint32_t top_k = 0;
+};
+
+// What api/ asks for. Checked there: ids and biases below vocab, 1 <= prompt < position_limit <=
+// context.
+struct FlightSpec {
+    uint64_t model_key = 0;  // pinned: a flight ends on the model it began with
+    uint32_t vocab = 0;      // a token at or above it is a worker's fault
+    std::shared_ptr<const std::vector<uint32_t>> prompt;  // shared by the choices of a request
+    uint32_t position_limit = 0;                          // prompt + produced end here
+    uint64_t seed = 0;
+    Sampling sampling;
+    std::shared_ptr<const std::vector<shm::LogitBias>> bias;  // null: none
+    uint32_t flags = 0;                                       // shm::SubmitFlags
+    uint32_t logprobs = 0;
+    Priority priority = Priority::kNormal;
+    DevicePreference device = DevicePreference::kAuto;
+    uint64_t deadline_ns = UINT64_MAX;  // monotonic
+};
+
+// Why a flight ended.
+enum class EndReason : uint8_t {
+    kStop,         // the last token is an end-of-generation id
+    kLength,       // position_limit
+    kTimeout,      // deadline_ns passed
+    kQuarantined,  // three worker deaths that count
+    kTooLong,      // does not fit the workers' memory at all
+    kBadNumbers,   // logits were not finite
+    kInternal,     // a worker refused or garbled it
+    kModelGone,    // the model left and no worker of it remains
+    kShutdown,     // this process ends
+};
+std::string_view to_string(EndReason reason);
+
+struct Token {
+    uint32_t id = 0;
+    float logprob = 0;                // with kWantLogprobs
+    uint32_t alternatives_first = 0;  // into TokenBatch::alternatives
+    uint32_t alternatives_count = 0;
+};
+
+// The tokens of one flight that arrived in one turn of the loop, in order. Valid during the call.
+struct TokenBatch {
+    std::span<const Token> tokens;
+    std::span<const shm::Alternative> alternatives;
+    bool ends_with_eog = false;  // the last token is an end-of-generation id: it has no text
+};
+
+// What the first worker that ran the prompt reported; once per flight.
+struct FlightStart {
+    std::string device;          // "cpu:0"
+    uint32_t cached_tokens = 0;  // of the prompt
+    uint64_t queue_ns = 0;       // admission to the first step that worked on it
+    uint64_t prefill_ns = 0;
+};
+
+// The receiver of a flight's news. Called on the loop thread, outside of any ring. A sink may
+// cancel its own or other flights from within a call; after on_end(), or after
+// Dispatcher::cancel(), it is never called again.
+class FlightSink {
+  public:
+    virtual ~FlightSink() = default;
+    virtual void on_started(const FlightStart& start) noexcept = 0;
+    virtual void on_tokens(const TokenBatch& batch) noexcept = 0;
+    virtual void on_end(EndReason reason) noexcept = 0;
+};
+
+// 128 bits that name a prompt without telling it.
+struct PromptDigest {
+    uint64_t high = 0;
+    uint64_t low = 0;
+    friend auto operator<=>(const PromptDigest&, const PromptDigest&) = default;
+};
+PromptDigest digest_of(std::span<const uint32_t> prompt);
+std::string to_hex(const PromptDigest& digest);
+
+struct Flight {
+    uint64_t id = 0;  // unique in this frontend incarnation
+    FlightSpec spec;
+    FlightSink* sink = nullptr;
+    PromptDigest digest;
+
+    std::vector<uint32_t> produced;
+    uint32_t attempt = 0;     // of the current dispatch; 0 before the first
+    uint64_t worker = 0;      // incarnation that has it; 0 while it waits
+    uint64_t queue_rank = 0;  // WaitingQueue's: lower leaves first
+
+    // Deaths in a row that it may have caused: counted ones with no token between them.
+    uint32_t deaths = 0;
+    bool produced_since_death = false;
+    bool runs_alone() const { return deaths >= 2; }
+
+    // Times, monotonic ns; 0 = not yet.
+    uint64_t admitted_ns = 0;
+    uint64_t first_token_ns = 0;
+    uint64_t last_token_ns = 0;
+    bool started = false;
+
+    // What arrived in this turn of the loop and has not reached the sink.
+    std::optional<FlightStart> fresh_start;
+    std::vector<Token> fresh;
+    std::vector<shm::Alternative> fresh_alternatives;
+    bool is_dirty = false;
+    bool has_ended = false;
+    EndReason end = EndReason::kInternal;
+
+    uint32_t prompt_count() const { return static_cast<uint32_t>(spec.prompt->size()); }
+    uint32_t next_position() const {
+        return prompt_count() + static_cast<uint32_t>(produced.size());
+    }
+};
+
+}  // namespace bitnetd::frontend

@@ -1,0 +1,46 @@
+// The border between dispatch's decisions (dispatcher.h) and one worker incarnation: WorkerLink
+// over real rings in production, a scripted worker in tests/sim. Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "shm/abi/records.h"
+#include "supervisor/frontend/dispatch/flight.h"
+
+namespace bitnetd::frontend {
+
+// Receives what a worker published, record by record, sizes already checked.
+class WorkerEvents {
+  public:
+    virtual ~WorkerEvents() = default;
+    virtual void on_started(const shm::StartedRecord& record) noexcept = 0;
+    virtual void on_token(const shm::TokenRecord& record,
+                          std::span<const shm::Alternative> alternatives) noexcept = 0;
+    virtual void on_give_back(const shm::GiveBackRecord& record) noexcept = 0;
+    virtual void on_failed(const shm::FailedRecord& record) noexcept = 0;
+};
+
+class WorkerPort {
+  public:
+    virtual ~WorkerPort() = default;
+
+    // Sends flight.attempt of the flight: prompt + produced. What does not fit the ring now is kept
+    // and sent by pump(), in order.
+    virtual void submit(const Flight& flight, uint64_t now_ns) noexcept = 0;
+    virtual void cancel(uint64_t flight, uint32_t attempt) noexcept = 0;
+
+    // Hands over every record published so far. False: the ring's content is not as agreed; nothing
+    // of this worker can be believed any more.
+    virtual bool drain(WorkerEvents& events) noexcept = 0;
+
+    // Sends what was kept back. False: some is still kept, call again soon (the worker does not
+    // ring when its ring gets room).
+    virtual bool pump() noexcept = 0;
+
+    virtual bool is_ready() const noexcept = 0;
+    // Was the flight part of the last step that the worker noted on its board?
+    virtual bool is_in_step_plan(uint64_t flight) const noexcept = 0;
+};
+
+}  // namespace bitnetd::frontend
