@@ -1,0 +1,56 @@
+#include "worker/sampler/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "worker/sampler/gumbel.h"
+
+namespace bitnetd::worker {
+
+Sampler::Sampler(uint32_t vocab) : adjuster_(vocab), adjusted_(vocab) {
+    candidates_.reserve(vocab);
+}
+
+void Sampler::draw(const SamplingParams& params, const DrawContext& context,
+                   std::span<const float> logits, Drawn& drawn) noexcept {
+    const LogitStats raw = scan_logits(logits);
+    drawn.valid = raw.finite;
+    if (!raw.finite) return;
+    LogitStats stats = raw;
+    std::span<const float> adjusted = logits;
+    if (Adjuster::is_needed(params, context)) {
+        std::copy(logits.begin(), logits.end(), adjusted_.begin());
+        adjuster_.apply(params, context, adjusted_);
+        adjusted = adjusted_;
+        stats = scan_logits(adjusted);  // masked ones are -infinity; the largest may not be
+        drawn.valid = std::isfinite(stats.largest);
+        if (!drawn.valid) return;
+    }
+    const auto position = static_cast<uint32_t>(context.ids.size());
+    drawn.token = choose(params, position, adjusted, stats);
+    if (params.wants_logprobs) {
+        score_token(logits, raw.largest, drawn.token, params.alternatives_count, drawn.scores);
+    }
+}
+
+uint32_t Sampler::choose(const SamplingParams& params, uint32_t position,
+                         std::span<const float> logits, const LogitStats& stats) noexcept {
+    if (params.temperature == 0) return stats.argmax;
+    if (!has_filters(params, static_cast<uint32_t>(logits.size()))) {
+        return draw_gumbel(params, position, logits, stats.largest);
+    }
+    filter_candidates(params, logits, stats.largest, candidates_);
+    return draw_gumbel(params, position, candidates_);
+}
+
+void Sampler::score(uint32_t token, uint32_t alternatives_count, std::span<const float> logits,
+                    Drawn& drawn) noexcept {
+    const LogitStats raw = scan_logits(logits);
+    drawn.valid = raw.finite;
+    drawn.token = token;
+    if (raw.finite) {
+        score_token(logits, raw.largest, token, alternatives_count, drawn.scores);
+    }
+}
+
+}  // namespace bitnetd::worker
