@@ -9,7 +9,8 @@ std::string key_of(std::string_view section, std::string_view name) {
     return std::string(section) + "." + std::string(name);
 }
 
-Result<uint64_t> parse_uint(std::string_view key, std::string_view text, uint64_t min, uint64_t max) {
+Result<uint64_t> parse_uint(std::string_view key, std::string_view text, uint64_t min,
+                            uint64_t max) {
     std::string digits;
     for (const char c : text) {
         if (c != '_') digits += c;
@@ -18,8 +19,8 @@ Result<uint64_t> parse_uint(std::string_view key, std::string_view text, uint64_
     const char* end = digits.data() + digits.size();
     const auto [stop, error] = std::from_chars(digits.data(), end, value);
     if (error != std::errc() || stop != end || value < min || value > max) {
-        return invalid(std::string(key) + ": expected a number from " + std::to_string(min) + " to " +
-                       std::to_string(max) + ", found \"" + std::string(text) + "\"");
+        return invalid(std::string(key) + ": expected a number from " + std::to_string(min) +
+                       " to " + std::to_string(max) + ", found \"" + std::string(text) + "\"");
     }
     return value;
 }
@@ -38,7 +39,7 @@ Result<void> check_text(std::string_view key, std::string_view text) {
 
 std::vector<ParamRow> param_rows() {
     std::vector<ParamRow> rows;
-#define BITNETD_UINT(section, name, min, max, default_value, help)                    \
+#define BITNETD_UINT(section, name, min, max, default_value, help)                         \
     rows.push_back({#section, #name, help, false, std::to_string(uint64_t{default_value}), \
                     std::to_string(uint64_t{min}) + " .. " + std::to_string(uint64_t{max})});
 #define BITNETD_TEXT(section, name, default_value, help) \
@@ -52,26 +53,32 @@ Result<void> set_param(Params& params, std::string_view section, std::string_vie
                        std::string_view text) {
     const std::string key = key_of(section, name);
     BITNETD_TRY(check_text(key, text));
-#define BITNETD_UINT(row_section, row_name, min, max, default_value, help)  \
-    if (section == #row_section && name == #row_name) {                     \
+#define BITNETD_UINT(row_section, row_name, min, max, default_value, help)                \
+    if (section == #row_section && name == #row_name) {                                   \
         BITNETD_ASSIGN(params.row_section##_##row_name, parse_uint(key, text, min, max)); \
-        return {};                                                          \
+        return {};                                                                        \
     }
 #define BITNETD_TEXT(row_section, row_name, default_value, help) \
     if (section == #row_section && name == #row_name) {          \
         params.row_section##_##row_name = std::string(text);     \
         return {};                                               \
     }
-#define BITNETD_LIST(row_section, row_name, help)                     \
-    if (section == #row_section && name == #row_name) {               \
-        if (params.row_section##_##row_name.size() >= 64) {           \
-            return invalid(key + ": more than 64 elements");          \
-        }                                                             \
-        params.row_section##_##row_name.emplace_back(text);           \
-        return {};                                                    \
+#define BITNETD_LIST(row_section, row_name, help)            \
+    if (section == #row_section && name == #row_name) {      \
+        if (params.row_section##_##row_name.size() >= 64) {  \
+            return invalid(key + ": more than 64 elements"); \
+        }                                                    \
+        params.row_section##_##row_name.emplace_back(text);  \
+        return {};                                           \
     }
 #include "common/config/params.def"
     return invalid(key + ": no such setting; bitnetd --help lists them");
+}
+
+void clear_list(Params& params, std::string_view section, std::string_view name) {
+#define BITNETD_LIST(row_section, row_name, help) \
+    if (section == #row_section && name == #row_name) params.row_section##_##row_name.clear();
+#include "common/config/params.def"
 }
 
 Result<void> read_environment(Params& params, char** environment) {
@@ -80,25 +87,30 @@ Result<void> read_environment(Params& params, char** environment) {
         const std::string_view text = *entry;
         const size_t equals = text.find('=');
         const size_t split = text.find("__");
-        if (!text.starts_with(prefix) || equals == text.npos || split == text.npos || split > equals) {
+        if (!text.starts_with(prefix) || equals == text.npos || split == text.npos ||
+            split > equals) {
             continue;  // variables without "__" are not settings (BITNETD_SEED and the like)
         }
         std::string section(text.substr(prefix.size(), split - prefix.size()));
         std::string name(text.substr(split + 2, equals - split - 2));
-        for (char& c : section) c = static_cast<char>(tolower(c));
-        for (char& c : name) c = static_cast<char>(tolower(c));
+        for (char& c : section)
+            c = static_cast<char>(tolower(c));
+        for (char& c : name)
+            c = static_cast<char>(tolower(c));
         std::string_view value = text.substr(equals + 1);
         bool is_list = false;
         for (const ParamRow& row : param_rows()) {
             if (row.section == section && row.name == name) is_list = row.is_list;
         }
+        if (is_list) clear_list(params, section, name);
         while (is_list && value.find(',') != value.npos) {
             BITNETD_TRY(set_param(params, section, name, value.substr(0, value.find(','))));
             value.remove_prefix(value.find(',') + 1);
         }
         auto set = set_param(params, section, name, value);
         if (!set.ok()) {
-            return std::move(set).error().within("environment " + std::string(text.substr(0, equals)));
+            return std::move(set).error().within("environment " +
+                                                 std::string(text.substr(0, equals)));
         }
     }
     return {};
@@ -111,9 +123,11 @@ std::string print_settings(const Params& params) {
     };
 #define BITNETD_UINT(section, name, min, max, default_value, help) \
     line(#section, #name, std::to_string(params.section##_##name));
-#define BITNETD_TEXT(section, name, default_value, help) line(#section, #name, params.section##_##name);
-#define BITNETD_LIST(section, name, help) \
-    for (const std::string& element : params.section##_##name) line(#section, #name, element);
+#define BITNETD_TEXT(section, name, default_value, help) \
+    line(#section, #name, params.section##_##name);
+#define BITNETD_LIST(section, name, help)                      \
+    for (const std::string& element : params.section##_##name) \
+        line(#section, #name, element);
 #include "common/config/params.def"
     return lines;
 }
@@ -127,7 +141,8 @@ Result<Params> parse_settings(std::string_view lines) {
         const size_t dot = text.find('.');
         const size_t equals = text.find('=');
         if (dot == text.npos || equals == text.npos || dot > equals) {
-            return invalid("settings: expected section.name=value, found \"" + std::string(text) + "\"");
+            return invalid("settings: expected section.name=value, found \"" + std::string(text) +
+                           "\"");
         }
         BITNETD_TRY(set_param(params, text.substr(0, dot), text.substr(dot + 1, equals - dot - 1),
                               text.substr(equals + 1)));

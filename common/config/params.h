@@ -1,5 +1,6 @@
 // Params: the effective configuration. Read in order: defaults, TOML file, environment, flags.
-// The supervisor reads all of it and hands each child a copy as "section.name=value" lines (kSettings).
+// The supervisor reads all of it and hands each child a copy as "section.name=value" lines
+// (kSettings).
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,10 @@ namespace bitnetd {
 
 // One member per row of params.def, named section_name: params.http_body_bytes_max.
 struct Params {
-#define BITNETD_UINT(section, name, min, max, default_value, help) uint64_t section##_##name = default_value;
-#define BITNETD_TEXT(section, name, default_value, help) std::string section##_##name = default_value;
+#define BITNETD_UINT(section, name, min, max, default_value, help) \
+    uint64_t section##_##name = default_value;
+#define BITNETD_TEXT(section, name, default_value, help) \
+    std::string section##_##name = default_value;
 #define BITNETD_LIST(section, name, help) std::vector<std::string> section##_##name;
 #include "common/config/params.def"
 };
@@ -35,10 +38,14 @@ std::vector<ParamRow> param_rows();
 Result<void> set_param(Params& params, std::string_view section, std::string_view name,
                        std::string_view text);
 
+// Empties a list parameter, so that a later source replaces an earlier one's list.
+void clear_list(Params& params, std::string_view section, std::string_view name);
+
 // All of a TOML file; the error names the file and the line. A list in the file replaces the list.
 Result<void> read_toml(Params& params, const std::string& path);
 
-// Every environment variable BITNETD_SECTION__KEY. An unknown one is an error.
+// Every environment variable BITNETD_SECTION__KEY. An unknown one is an error; a list replaces the
+// list.
 Result<void> read_environment(Params& params, char** environment);
 
 // "section.name=value" lines, lists one line per element; parse_settings() reads them back.

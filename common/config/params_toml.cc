@@ -23,12 +23,6 @@ Result<void> set_value(Params& params, std::string_view section, std::string_vie
                    ": expected a number, text, true or false, or a list of texts");
 }
 
-void clear_list(Params& params, std::string_view section, std::string_view name) {
-#define BITNETD_LIST(row_section, row_name, help) \
-    if (section == #row_section && name == #row_name) params.row_section##_##row_name.clear();
-#include "common/config/params.def"
-}
-
 Result<void> set_setting(Params& params, std::string_view section, std::string_view name,
                          const toml::node& node) {
     const auto* list = node.as_array();
@@ -52,7 +46,8 @@ Result<void> read_toml(Params& params, const std::string& path) {
     for (const auto& [section, settings] : table) {
         const auto* rows = settings.as_table();
         if (rows == nullptr) {
-            return invalid(place(path, settings.source()) + ": expected a [section], found the setting \"" +
+            return invalid(place(path, settings.source()) +
+                           ": expected a [section], found the setting \"" +
                            std::string(section.str()) + "\"");
         }
         for (const auto& [name, node] : *rows) {

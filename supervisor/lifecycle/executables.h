@@ -1,0 +1,23 @@
+// The programs that bitnetd starts, opened once at start (O_PATH) beside its own executable: a
+// package upgrade that replaces the files never mixes an old frontend with a new worker.
+#pragma once
+
+#include <string>
+
+#include "common/base/fd.h"
+#include "common/base/result.h"
+
+namespace bitnetd::supervisor {
+
+struct Executables {
+    Fd frontend;
+    Fd worker;
+    Fd loader;
+};
+
+// The folder of the running executable.
+Result<std::string> own_folder();
+
+Result<Executables> open_executables(const std::string& folder);
+
+}  // namespace bitnetd::supervisor

@@ -1,0 +1,28 @@
+// Says whether a process hangs, from the times on its board. Pure: the caller reads the board.
+// After a pause of the supervisor itself (SIGSTOP, a paused VM) everyone gets a fresh interval,
+// since then old times prove nothing.
+#pragma once
+
+#include <cstdint>
+
+namespace bitnetd::supervisor {
+
+class HangJudge {
+  public:
+    HangJudge(uint64_t tick_ns, uint64_t limit_ns) : tick_ns_(tick_ns), limit_ns_(limit_ns) {}
+
+    // Once per tick, before any question.
+    void on_tick(uint64_t now_ns);
+
+    // since_ns: when the step began, or the last heartbeat; 0 = there is none, so nothing hangs.
+    // A time in the future (a lying or torn board) is no proof either.
+    bool hangs(uint64_t since_ns) const;
+
+  private:
+    uint64_t tick_ns_;
+    uint64_t limit_ns_;
+    uint64_t now_ns_ = 0;
+    uint64_t fresh_since_ns_ = 0;  // nothing older than this is held against anyone
+};
+
+}  // namespace bitnetd::supervisor
