@@ -1,0 +1,34 @@
+// Writes a weights segment as shm/abi/weights_abi.h lays it out: header, directory, and each
+// planned tensor in its packing, read from the file row by row. Loader process. The header's magic
+// is stored last; if we die before sealing, nobody was given the segment.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "common/base/result.h"
+#include "common/gguf/gguf_reader.h"
+#include "worker/prepare/hyperparameters.h"
+#include "worker/prepare/weights_plan.h"
+
+namespace bitnetd::worker {
+
+// Called with 0..100 as work proceeds, at most once per percent.
+using PercentSink = std::function<void(uint32_t percent)>;
+
+struct PackInput {
+    gguf::Source& source;
+    const gguf::File& file;
+    const Hyperparameters& model;
+    const WeightsPlan& plan;
+    std::span<const uint32_t> end_ids;  // at most shm::kEndIdsMax
+};
+
+// `segment` is plan.segment_bytes of zeroed memory, aligned to shm::kTensorAlignment. Errors name
+// the tensor and the row; what was written until then is to be thrown away.
+Result<void> pack_weights(const PackInput& input, std::span<std::byte> segment,
+                          const PercentSink& percent);
+
+}  // namespace bitnetd::worker
