@@ -1,6 +1,9 @@
 #include "common/text/marked_text.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
 
 namespace bitnetd::text {
 
@@ -33,6 +36,13 @@ MarkedText MarkedText::slice(size_t begin, size_t end) const {
     MarkedText part;
     part.append(*this, begin, end);
     return part;
+}
+
+MarkedText MarkedText::with_bytes(std::string bytes) const {
+    BITNETD_CHECK(bytes.size() == bytes_.size());
+    MarkedText other = *this;
+    other.bytes_ = std::move(bytes);
+    return other;
 }
 
 bool MarkedText::trusted(size_t begin, size_t end) const {

@@ -25,6 +25,9 @@ class MarkedText {
     void append(const MarkedText& other, size_t begin, size_t end);
     MarkedText slice(size_t begin, size_t end) const;
 
+    // The same marks over other bytes, as many as there are now.
+    MarkedText with_bytes(std::string bytes) const;
+
     // Whether every byte of begin .. end is trusted. True for the empty range.
     bool trusted(size_t begin, size_t end) const;
 

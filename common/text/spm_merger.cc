@@ -2,15 +2,25 @@
 
 #include <algorithm>
 
-#include "common/text/utf8.h"
-
 namespace bitnetd::text {
+
+namespace {
+
+// A character's length by its first byte alone: other engines cut ill-formed text this way too, and
+// for well-formed text it is right.
+uint32_t announced_bytes(char first) {
+    const auto byte = static_cast<unsigned char>(first);
+    return byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+}
+
+}  // namespace
 
 void SpmMerger::encode(std::string_view text, std::vector<uint32_t>& out) {
     symbols_.clear();
     heap_.clear();
     for (uint32_t at = 0; at < text.size();) {
-        const uint32_t bytes = std::max(decode_utf8(text, at).bytes, 1u);
+        const uint32_t left = static_cast<uint32_t>(text.size()) - at;
+        const uint32_t bytes = std::min(announced_bytes(text[at]), left);
         const auto index = static_cast<uint32_t>(symbols_.size());
         symbols_.push_back({at, bytes, index == 0 ? kEnd : index - 1, index + 1});
         at += bytes;

@@ -1,0 +1,103 @@
+// Goal: text becomes the ids that other engines make of it, in all four settings, and comes back as
+// the same bytes. Method: golden ids of real vocabularies, read through the GGUF reader and the
+// vocabulary image, as in production.
+#include <gtest/gtest.h>
+
+#include "common/gguf/gguf_reader.h"
+#include "common/text/detokenizer.h"
+#include "common/text/tokenizer.h"
+#include "tests/unit/common/text/golden_files.h"
+#include "worker/prepare/vocabulary_from_gguf.h"
+
+namespace bitnetd::text {
+namespace {
+
+using nlohmann::ordered_json;
+using Ids = std::vector<uint32_t>;
+
+Result<std::vector<std::byte>> image_of(const std::filesystem::path& gguf_path) {
+    const std::string bytes = testing::read_file(gguf_path);
+    gguf::MemorySource source(std::as_bytes(std::span(bytes)));
+    BITNETD_ASSIGN(const gguf::File file, gguf::read(source));
+    return worker::vocabulary_from_gguf(file);
+}
+
+std::string from_hex(const std::string& hex) {
+    std::string bytes;
+    for (size_t i = 0; i + 1 < hex.size(); i += 2) {
+        bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+    }
+    return bytes;
+}
+
+std::string bytes_of(const ordered_json& entry) {
+    if (entry.contains("text")) return entry["text"].get<std::string>();
+    return from_hex(entry["bytes_hex"].get<std::string>());
+}
+
+void check_text(const Tokenizer& tokenizer, const ordered_json& entry) {
+    const std::string text = bytes_of(entry);
+    SCOPED_TRACE(entry.dump(-1, ' ', false, ordered_json::error_handler_t::replace).substr(0, 200));
+    const std::pair<const char*, EncodeOptions> settings[] = {
+        {"ids", {}},
+        {"ids_add_special", {.add_special = true}},
+        {"ids_parse_special", {.parse_special = true}},
+        {"ids_add_and_parse_special", {.add_special = true, .parse_special = true}},
+    };
+    for (const auto& [name, options] : settings) {
+        if (!entry.contains(name)) continue;
+        const auto ids = tokenizer.encode(text, options);
+        ASSERT_TRUE(ids.ok()) << ids.error().message;
+        EXPECT_EQ(*ids, entry[name].get<Ids>()) << name;
+    }
+    if (!entry.contains("decoded")) return;
+    const Detokenizer detokenizer(tokenizer.vocabulary());
+    std::string decoded;
+    for (const uint32_t id : entry["ids"].get<Ids>())
+        decoded += detokenizer.bytes(id);
+    EXPECT_EQ(decoded, bytes_of(entry["decoded"]));
+}
+
+void check_vocabulary(const std::filesystem::path& path) {
+    SCOPED_TRACE(path.string());
+    const ordered_json golden = testing::read_json(path);
+    const auto image = image_of(path.parent_path() / golden["vocabulary"].get<std::string>());
+    ASSERT_TRUE(image.ok()) << image.error().message;
+    const auto view = VocabularyView::open(*image);
+    ASSERT_TRUE(view.ok()) << view.error().message;
+    EXPECT_EQ(view->token_count(), golden["tokens"].get<uint32_t>());
+    EXPECT_EQ(view->has(kAddBos), golden["add_bos"].get<bool>());
+    EXPECT_EQ(view->bos(), golden["bos"].get<uint32_t>());
+    EXPECT_EQ(view->eos(), golden["eos"].get<uint32_t>());
+    const auto tokenizer = Tokenizer::create(*view);
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+    for (const auto& entry : golden["texts"])
+        check_text(*tokenizer, entry);
+    if (golden.contains("published")) {
+        for (const auto& entry : golden["published"])
+            check_text(*tokenizer, entry);
+    }
+}
+
+TEST(TokenizerGolden, OwnVocabularies) {
+    size_t files = 0;
+    for (const auto& path : testing::json_files(testing::everyday_golden() / "tokenizers")) {
+        check_vocabulary(path);
+        ++files;
+    }
+    EXPECT_EQ(files, 2u);
+}
+
+TEST(TokenizerGoldenFull, AllVocabularies) {
+    const auto golden = testing::full_golden();
+    if (golden.empty()) GTEST_SKIP() << "the full golden set is not here (BITNETD_GOLDEN_DIR)";
+    size_t files = 0;
+    for (const auto& path : testing::json_files(golden / "tokenizers")) {
+        check_vocabulary(path);
+        ++files;
+    }
+    EXPECT_GE(files, 6u);
+}
+
+}  // namespace
+}  // namespace bitnetd::text
