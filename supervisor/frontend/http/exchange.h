@@ -45,8 +45,8 @@ struct Request {
 struct Response {
     int status = 200;
     std::string_view content_type = "application/json";
-    std::vector<std::pair<std::string, std::string>> headers;
-    std::string body;
+    std::vector<std::pair<std::string, std::string>> headers = {};
+    std::string body = {};
 };
 
 class Exchange {

@@ -65,7 +65,9 @@ size_t RequestParser::parse_head_part(std::string_view in) {
 
     const size_t head_bytes = scanner_.head().bytes;
     request_.received_ns = monotonic_ns();
-    if (!parse_head(bytes.substr(0, head_bytes), head(), request_)) {
+    if (head().content_length == UINT64_MAX) {
+        refuse(refusals::kBodyTooLarge);  // llhttp could not even count it
+    } else if (!parse_head(bytes.substr(0, head_bytes), head(), request_)) {
         refuse(refusals::kParsersDisagree);
     } else if (const Refusal* why = judge_head()) {
         refuse(*why);
