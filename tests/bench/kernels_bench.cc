@@ -1,0 +1,191 @@
+// Goal: how close the kernels come to this machine's limits, table by table.
+// Method: first the read bandwidth of a plain loop over the same memory, on one thread and on all;
+//       then the ternary product of the layers of a 2B model. One row reads matrices that together
+//       exceed every cache and is shown as bytes of weights per second and as a share of that
+//       bandwidth; many rows are shown as multiply-adds per second. Nothing asserts a time.
+#include <benchmark/benchmark.h>
+#include <emmintrin.h>
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "worker/kernels/dispatch.h"
+#include "worker/topology/cores.h"
+#include "worker/topology/slice.h"
+#include "worker/topology/thread_pool.h"
+
+namespace {
+
+using namespace bitnetd;
+using kernels::KernelTable;
+using worker::ThreadPool;
+
+constexpr int64_t kPoolBytes = int64_t{512} << 20;  // above any cache; holds many matrices
+
+// Random codes 0..2 in huge pages where the kernel gives them.
+const uint8_t* weights() {
+    static uint8_t* const memory = [] {
+        void* at =
+            mmap(nullptr, kPoolBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (at == MAP_FAILED) {
+            std::perror("mmap");
+            std::exit(1);
+        }
+        madvise(at, kPoolBytes, MADV_HUGEPAGE);
+        auto* bytes = static_cast<uint8_t*>(at);
+        std::mt19937 random(1);
+        uint8_t patterns[4096];
+        for (uint8_t& byte : patterns) {
+            byte = 0;
+            for (int field = 0; field < 4; ++field) {
+                byte = static_cast<uint8_t>(byte << 2 | random() % 3);
+            }
+        }
+        for (int64_t i = 0; i < kPoolBytes; ++i)
+            bytes[i] = patterns[(i * 31 + i / 4096) % 4096];
+        return bytes;
+    }();
+    return memory;
+}
+
+void read_bytes(const uint8_t* from, int64_t bytes) {
+    __m128i sum[8] = {};
+    const auto* at = reinterpret_cast<const __m128i*>(from);
+    for (int64_t i = 0; i + 8 <= bytes / 16; i += 8) {
+        for (int j = 0; j < 8; ++j)
+            sum[j] = _mm_xor_si128(sum[j], _mm_load_si128(at + i + j));
+    }
+    for (int j = 1; j < 8; ++j)
+        sum[0] = _mm_xor_si128(sum[0], sum[j]);
+    benchmark::DoNotOptimize(sum[0]);
+}
+
+// Best of five passes: bytes per second.
+double read_bandwidth(ThreadPool& pool) {
+    uint64_t best_ns = ~uint64_t{0};
+    for (int pass = 0; pass < 5; ++pass) {
+        const uint64_t start = monotonic_ns();
+        pool.run([&](int thread) {
+            const worker::Range part = worker::slice(kPoolBytes, pool.threads(), thread, 4096);
+            read_bytes(weights() + part.begin, part.count());
+        });
+        best_ns = std::min(best_ns, monotonic_ns() - start);
+    }
+    return static_cast<double>(kPoolBytes) * 1e9 / static_cast<double>(best_ns);
+}
+
+std::unique_ptr<ThreadPool> make_pool(bool all_cores) {
+    auto cores = worker::affinity_cores();
+    if (!cores.ok()) std::exit(1);
+    if (!all_cores) cores->resize(1);
+    auto pool = ThreadPool::create({.cores = *cores});
+    if (!pool.ok()) std::exit(1);
+    return std::move(pool).value();
+}
+
+struct Layer {
+    const char* name;
+    int32_t n;
+    int32_t k;
+};
+constexpr Layer kLayers[] = {{"gate_up_6912x2560", 6912, 2560}, {"down_2560x6912", 2560, 6912}};
+
+// m rows through one layer after the other, the columns split over the pool's threads.
+void ternary(benchmark::State& state, const KernelTable& table, Layer layer, int32_t m,
+             bool all_cores, double bandwidth) {
+    const std::unique_ptr<ThreadPool> pool = make_pool(all_cores);
+    const int64_t row_bytes = kernels::ternary_row_bytes(layer.k);
+    const int64_t matrix_bytes = layer.n * row_bytes;
+    const int64_t matrices = kPoolBytes / matrix_bytes;
+    const int32_t padded = static_cast<int32_t>(kernels::ternary_padded(layer.k));
+    std::vector<int8_t> q(static_cast<size_t>(m) * static_cast<size_t>(padded));
+    for (size_t i = 0; i < q.size(); ++i)
+        q[i] = static_cast<int8_t>(i * 37 % 255 - 127);
+    const std::vector<int32_t> q_sum(static_cast<size_t>(m), 3);
+    const std::vector<float> scale(static_cast<size_t>(m), 2.0f);
+    std::vector<float> y(static_cast<size_t>(m) * static_cast<size_t>(layer.n));
+    int64_t next = 0;
+    for (auto _ : state) {
+        const uint8_t* w = weights() + next % matrices * matrix_bytes;
+        ++next;
+        pool->run([&](int thread) {
+            const worker::Range part = worker::slice(layer.n, pool->threads(), thread, 16);
+            table.ternary_gemm(m, static_cast<int32_t>(part.count()), padded, q.data(),
+                               q_sum.data(), scale.data(), w + part.begin * row_bytes, 0.5f,
+                               y.data() + part.begin, layer.n);
+        });
+        benchmark::ClobberMemory();
+    }
+    const double calls = static_cast<double>(state.iterations());
+    const double read = calls * static_cast<double>(matrix_bytes);
+    const double multiply_adds = calls * m * layer.n * static_cast<double>(layer.k);
+    using Counter = benchmark::Counter;
+    if (m <= 8) {
+        state.counters["weights"] = Counter(read, Counter::kIsRate, Counter::kIs1024);
+        state.counters["of_bandwidth"] = Counter(read / bandwidth, Counter::kIsRate);
+    }
+    state.counters["multiply_adds"] = Counter(multiply_adds, Counter::kIsRate);
+}
+
+// One query row of a 2B model (20 heads of 128, 5 kv heads) over `positions` cached ones.
+void attention(benchmark::State& state, const KernelTable& table, bool half, int32_t positions) {
+    constexpr int32_t kPageTokens = 32;
+    constexpr int32_t kHeads = 20;
+    kernels::KvView kv{nullptr, 0, 0, kPageTokens, 5, 128};
+    const int64_t plane = int64_t{kv.kv_heads} * kPageTokens * kv.head_dim;
+    kv.v_offset = plane * (half ? 2 : 4);
+    std::vector<std::vector<std::byte>> storage(
+        static_cast<size_t>((positions + 31) / 32),
+        std::vector<std::byte>(static_cast<size_t>(plane) * 8));
+    std::vector<const std::byte*> pages;
+    for (const auto& page : storage)
+        pages.push_back(page.data());
+    kv.pages = pages.data();
+    const std::vector<float> q(kHeads * 128, 0.01f);
+    std::vector<float> out(q.size());
+    for (auto _ : state) {
+        const kernels::Attention run = half ? table.attention_f16 : table.attention_f32;
+        run(kv, kHeads, 0, kHeads, positions, 0.088f, q.data(), out.data());
+        benchmark::ClobberMemory();
+    }
+    state.SetItemsProcessed(state.iterations() * positions);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+    const double bandwidth[2] = {read_bandwidth(*make_pool(false)),
+                                 read_bandwidth(*make_pool(true))};
+    std::printf("plain read loop: %.1f GB/s on one thread, %.1f GB/s on all cores\n",
+                bandwidth[0] / 1e9, bandwidth[1] / 1e9);
+    for (const KernelTable* table : kernels::usable_tables()) {
+        if (std::string(table->name) == "scalar") continue;  // minutes per matrix
+        for (const Layer& layer : kLayers) {
+            for (int32_t m : {1, 2, 4, 8, 64, 256}) {
+                for (bool all_cores : {false, true}) {
+                    const std::string name = std::string(table->name) + "/" + layer.name + "/rows" +
+                                             std::to_string(m) +
+                                             (all_cores ? "/all_cores" : "/one_core");
+                    benchmark::RegisterBenchmark(name.c_str(), ternary, *table, layer, m, all_cores,
+                                                 bandwidth[all_cores])
+                        ->UseRealTime();
+                }
+            }
+        }
+        for (bool half : {false, true}) {
+            const std::string name =
+                std::string(table->name) + (half ? "/attention_f16/1024" : "/attention_f32/1024");
+            benchmark::RegisterBenchmark(name.c_str(), attention, *table, half, 1024);
+        }
+    }
+    benchmark::RunSpecifiedBenchmarks();
+    benchmark::Shutdown();
+    return 0;
+}

@@ -1,0 +1,154 @@
+// Goal: every kernel table that this CPU can run gives the reference's bits, for every entry.
+// Method: first_difference() over thousands of seeds (odd shapes, tails, strides, pages, extreme
+//       values, guards around outputs), then shapes it does not draw: the largest sums, long rows,
+//       every tail of every entry. The seed is printed; BITNETD_SEED=n replays from it. That the
+//       comparison itself can fail is tested with tables that are wrong in one entry each.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <random>
+#include <vector>
+
+#include "worker/kernels/dispatch.h"
+#include "worker/kernels/self_check.h"
+#include "worker/kernels/tables.h"
+#include "worker/kernels/ternary_pack.h"
+
+namespace bitnetd::kernels {
+namespace {
+
+constexpr int kSeedsPerTable = 2000;
+
+uint64_t first_seed() {
+    const char* replay = std::getenv("BITNETD_SEED");
+    const uint64_t seed = replay ? std::strtoull(replay, nullptr, 10) : std::random_device{}();
+    std::cout << "seed " << seed << " (BITNETD_SEED=" << seed << " replays it)\n";
+    return seed;
+}
+
+class Tables : public ::testing::TestWithParam<const KernelTable*> {
+  protected:
+    const KernelTable& table() const { return *GetParam(); }
+};
+
+TEST_P(Tables, AgreeWithTheReference) {
+    const uint64_t seed = first_seed();
+    for (uint64_t i = 0; i < kSeedsPerTable; ++i) {
+        const char* entry = first_difference(table(), seed + i);
+        ASSERT_EQ(entry, nullptr) << entry << " differs; BITNETD_SEED=" << seed + i;
+    }
+}
+
+// All codes 2 with |q| = 127 is the largest 16-bit pair sum; 4096 and more weights are where
+// kernels that widen too late wrap.
+TEST_P(Tables, TheLargestSumsDoNotWrap) {
+    for (int32_t k : {4096, 4352, 8192, 16384, 131072}) {
+        for (int sign : {1, -1}) {
+            for (int32_t m : {1, 3, 4, 6}) {
+                const std::vector<int8_t> digits(static_cast<size_t>(k), 1);
+                constexpr int32_t kRows = 5;
+                std::vector<uint8_t> w(static_cast<size_t>(kRows * ternary_row_bytes(k)));
+                for (int32_t j = 0; j < kRows; ++j) {
+                    pack_ternary_row(digits.data(), k, w.data() + j * ternary_row_bytes(k));
+                }
+                const std::vector<int8_t> q(static_cast<size_t>(m * k),
+                                            static_cast<int8_t>(127 * sign));
+                const std::vector<int32_t> q_sum(static_cast<size_t>(m), 127 * sign * k);
+                const std::vector<float> scale(static_cast<size_t>(m), 1.0f);
+                std::vector<float> y(static_cast<size_t>(m * kRows));
+                table().ternary_gemm(m, kRows, k, q.data(), q_sum.data(), scale.data(), w.data(),
+                                     1.0f, y.data(), kRows);
+                for (float value : y)
+                    ASSERT_EQ(value, static_cast<float>(127 * sign * k)) << k;
+            }
+        }
+    }
+}
+
+// Row lengths and counts 1..40 for every entry that has a tail of its own.
+TEST_P(Tables, EveryTailIsRight) {
+    std::mt19937 random(5);
+    std::uniform_real_distribution<float> real(-2.0f, 2.0f);
+    std::vector<float> x(2 * 40);
+    std::vector<float> w(9 * 40);
+    for (float& value : x)
+        value = real(random);
+    for (float& value : w)
+        value = real(random);
+    for (int32_t k = 1; k <= 40; ++k) {
+        for (int32_t n = 1; n <= 9; ++n) {
+            std::vector<float> y(static_cast<size_t>(2 * n));
+            std::vector<float> want(y.size());
+            table().matmul_f32(2, n, k, x.data(), w.data(), y.data(), n);
+            reference::kTable.matmul_f32(2, n, k, x.data(), w.data(), want.data(), n);
+            ASSERT_EQ(y, want) << "matmul_f32 n=" << n << " k=" << k;
+        }
+        std::vector<float> gate(x.begin(), x.begin() + k);
+        std::vector<float> want = gate;
+        table().silu_gate(k, gate.data(), w.data());
+        reference::kTable.silu_gate(k, want.data(), w.data());
+        ASSERT_EQ(gate, want) << "silu_gate k=" << k;
+        std::vector<float> norm(static_cast<size_t>(k));
+        table().rms_norm(1, k, x.data(), k, w.data(), 1e-6f, norm.data(), k);
+        reference::kTable.rms_norm(1, k, x.data(), k, w.data(), 1e-6f, want.data(), k);
+        ASSERT_EQ(norm, want) << "rms_norm k=" << k;
+    }
+}
+
+// Every half there is, NaN included: quiet, with the fraction that F16C keeps.
+TEST_P(Tables, EveryHalfConverts) {
+    std::vector<uint16_t> halves(65536);
+    for (size_t i = 0; i < halves.size(); ++i)
+        halves[i] = static_cast<uint16_t>(i);
+    std::vector<float> floats(halves.size());
+    std::vector<float> want(halves.size());
+    table().f16_to_f32(65536, halves.data(), floats.data());
+    reference::kTable.f16_to_f32(65536, halves.data(), want.data());
+    ASSERT_EQ(std::memcmp(floats.data(), want.data(), floats.size() * 4), 0);
+    std::vector<uint16_t> back(halves.size());
+    table().f32_to_f16(65536, floats.data(), back.data());
+    for (size_t i = 0; i < halves.size(); ++i) {
+        const bool nan = (halves[i] & 0x7c00) == 0x7c00 && (halves[i] & 0x3ff) != 0;
+        ASSERT_EQ(back[i], nan ? halves[i] | 0x200 : halves[i]) << i;
+    }
+}
+
+// A row's result depends on that row alone: the same bits whatever the batch.
+TEST_P(Tables, RowsDoNotDependOnTheBatch) {
+    std::mt19937 random(7);
+    constexpr int32_t kRows = 70;
+    constexpr int32_t kOut = 11;
+    constexpr int32_t kIn = 512;
+    std::vector<float> x(kRows * kIn);
+    for (float& value : x)
+        value = std::uniform_real_distribution<float>(-3.0f, 3.0f)(random);
+    std::vector<uint8_t> w(static_cast<size_t>(kOut * ternary_row_bytes(kIn)));
+    for (uint8_t& byte : w)
+        byte = static_cast<uint8_t>((random() % 3) * 0x55);
+    std::vector<int8_t> q(x.size());
+    std::vector<float> scale(kRows);
+    std::vector<int32_t> sum(kRows);
+    table().quantise_rows(kRows, kIn, x.data(), kIn, q.data(), scale.data(), sum.data());
+    std::vector<float> whole(kRows * kOut);
+    table().ternary_gemm(kRows, kOut, kIn, q.data(), sum.data(), scale.data(), w.data(), 0.7f,
+                         whole.data(), kOut);
+    for (int32_t m : {1, 2, 3, 4, 5, 9}) {
+        for (int32_t i = 0; i + m <= kRows; i += m) {
+            std::vector<float> part(static_cast<size_t>(m * kOut));
+            table().ternary_gemm(m, kOut, kIn, q.data() + i * kIn, sum.data() + i, scale.data() + i,
+                                 w.data(), 0.7f, part.data(), kOut);
+            ASSERT_EQ(std::memcmp(part.data(), whole.data() + i * kOut, part.size() * 4), 0)
+                << "m=" << m << " i=" << i;
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Usable, Tables,
+                         ::testing::ValuesIn(usable_tables().begin(), usable_tables().end()),
+                         [](const auto& tested) { return std::string(tested.param->name); });
+
+}  // namespace
+}  // namespace bitnetd::kernels
