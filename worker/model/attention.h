@@ -1,0 +1,39 @@
+// Attention of the rows of a step over their sequences' pages, and the writing of keys and values.
+// Any thread; different threads take different rows or heads.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "worker/kernels/kernel_api.h"
+#include "worker/kv/kv_layout.h"
+#include "worker/model/engine.h"
+
+namespace bitnetd::worker {
+
+class AttentionLayer {
+  public:
+    AttentionLayer(const kernels::KernelTable& kernels, const KvLayout& layout, int32_t heads,
+                   uint32_t layer);
+
+    // Stores the row's keys and values, each [kv_heads][head_dim], in its page, with zeros behind
+    // head_dim.
+    void store(const Row& row, const float* k, const float* v) const;
+
+    // Heads head_begin .. head_end-1 of one row over positions 0 .. row.position, all stored
+    // before. q and out are the row's [heads][head_dim].
+    void attend(const Row& row, int32_t head_begin, int32_t head_end, const float* q,
+                float* out) const;
+
+  private:
+    void store_half(const Row& row, uint64_t offset, const float* values) const;
+
+    const kernels::KernelTable& kernels_;
+    const KvLayout& layout_;
+    int32_t heads_;
+    uint64_t k_offset_;
+    uint64_t v_offset_;
+    float scale_;  // 1 / sqrt(head_dim)
+};
+
+}  // namespace bitnetd::worker

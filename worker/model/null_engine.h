@@ -1,0 +1,21 @@
+// NullEngine: tokens without a model (worker.null_model = 1). The token of a position is a fixed
+// function of the position, a printable byte in vocabularies that begin with the byte alphabet, and
+// never an end of generation. Log probabilities are 0.
+#pragma once
+
+#include <vector>
+
+#include "worker/model/engine.h"
+
+namespace bitnetd::worker {
+
+class NullEngine final : public Engine {
+  public:
+    NullEngine(uint32_t vocab, std::span<const uint32_t> end_ids);
+    void step(std::span<const Row> rows, std::span<const Draw> draws) noexcept override;
+
+  private:
+    std::vector<uint32_t> ids_;  // taken in turn; never empty
+};
+
+}  // namespace bitnetd::worker
