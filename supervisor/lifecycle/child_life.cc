@@ -1,5 +1,7 @@
 #include "supervisor/lifecycle/child_life.h"
 
+#include <algorithm>
+
 namespace bitnetd::supervisor {
 
 ChildLife::ChildLife(const LifeLimits& limits, uint64_t now_ns)
@@ -15,7 +17,12 @@ bool ChildLife::on_ready() {
 void ChildLife::on_drain(uint64_t deadline_ns) {
     if (phase_ != ChildPhase::kStarting && phase_ != ChildPhase::kReady) return;
     phase_ = ChildPhase::kDraining;
-    deadline_ns_ = deadline_ns;
+    deadline_ns_ = mute_ ? std::min(deadline_ns_, deadline_ns) : deadline_ns;
+}
+
+void ChildLife::on_channel_closed(uint64_t now_ns) {
+    mute_ = true;
+    deadline_ns_ = std::min(deadline_ns_, now_ns + limits_.grace_ns);
 }
 
 void ChildLife::condemn_hung(uint64_t now_ns) {
@@ -23,7 +30,7 @@ void ChildLife::condemn_hung(uint64_t now_ns) {
     phase_ = ChildPhase::kAborting;
     fault_ = "hang";
     pending_signal_ = SIGABRT;
-    deadline_ns_ = now_ns + limits_.abort_ns;
+    deadline_ns_ = now_ns + limits_.grace_ns;
 }
 
 void ChildLife::condemn(const char* fault) {
@@ -37,7 +44,8 @@ void ChildLife::dismiss() {
 
 int ChildLife::due_signal(uint64_t now_ns) {
     if (now_ns >= deadline_ns_) {
-        if (phase_ == ChildPhase::kStarting && fault_ == nullptr) fault_ = "start_timeout";
+        if (fault_ == nullptr && mute_) fault_ = "closed_control_socket";
+        if (fault_ == nullptr && phase_ == ChildPhase::kStarting) fault_ = "start_timeout";
         kill_next();
     }
     const int due = pending_signal_;

@@ -15,7 +15,7 @@ enum class ChildPhase : uint8_t { kStarting, kReady, kDraining, kAborting, kKill
 
 struct LifeLimits {
     uint64_t start_ns = 0;  // from start to READY
-    uint64_t abort_ns = 0;  // from SIGABRT to SIGKILL
+    uint64_t grace_ns = 0;  // from SIGABRT, or from closing its control socket, to SIGKILL
 };
 
 class ChildLife {
@@ -32,6 +32,9 @@ class ChildLife {
     bool on_ready();
     // Told to finish; at deadline_ns it is killed, which is not its fault.
     void on_drain(uint64_t deadline_ns);
+    // It closed its control socket. A dying process does, and its exit follows at once; one that
+    // lives on can no longer be told anything and is killed after the grace.
+    void on_channel_closed(uint64_t now_ns);
     // The supervisor gives it up: SIGABRT first (a core shows where it hangs), SIGKILL later.
     void condemn_hung(uint64_t now_ns);
     // The supervisor gives it up at once: nothing it says can be trusted. `fault` is a literal.
@@ -51,6 +54,7 @@ class ChildLife {
     uint64_t started_ns_;
     uint64_t deadline_ns_;
     int pending_signal_ = 0;
+    bool mute_ = false;  // the control socket is closed
     const char* fault_ = nullptr;
 };
 
