@@ -76,7 +76,7 @@ constexpr int kCommon[] = {
 };
 
 // Sizes the memfds it was given.
-constexpr int kLoader[] = {SCMP_SYS(ftruncate), SCMP_SYS(fallocate)};
+constexpr int kLoader[] = {SCMP_SYS(ftruncate)};
 
 // Pins its threads and binds its memory.
 constexpr int kWorker[] = {

@@ -110,12 +110,12 @@ Result<void> read_scores(const gguf::Metadata& keys, VocabularyBuilder& out) {
     if (value == nullptr) return invalid("key tokenizer.ggml.scores is missing");
     const auto* array = std::get_if<gguf::Array>(&value->content);
     if (array != nullptr && array->element == gguf::ValueType::kI32) {
-        BITNETD_ASSIGN(const auto scores, keys.integers(key("scores")));
-        for (const int64_t score : *scores)
+        BITNETD_ASSIGN(const auto scores,
+                       gguf::required(key("scores"), keys.integers(key("scores"))));
+        for (const int64_t score : scores)
             out.scores.push_back(static_cast<float>(score));
     } else {
-        BITNETD_ASSIGN(auto scores, keys.floats(key("scores")));
-        out.scores = std::move(*scores);
+        BITNETD_ASSIGN(out.scores, gguf::required(key("scores"), keys.floats(key("scores"))));
     }
     if (out.scores.size() < out.tokens.size()) {
         return invalid("key tokenizer.ggml.scores has fewer entries than there are tokens");

@@ -1,0 +1,143 @@
+// bitnetd-loader: reads one model file, validates it, packs it and seals what others map. A child
+// of bitnetd that lives for one load. Descriptor 3 is its control socket; everything else comes
+// over it:
+//   <- kSettings (only the log's are used here), then
+//   <- kLoad (LoadMessage; fds: model file, weights memfd, vocabulary memfd)
+//   -> kLoadProgress ...
+//   -> kLoaded (ModelFacts), or kLoadFailed (why); then it exits with a code of exit_codes.h.
+// It parses untrusted files, so it confines itself before the first message: no other file, no
+// socket, no program (common/confine).
+#include <poll.h>
+
+#include <exception>
+#include <new>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/config/exit_codes.h"
+#include "common/config/params.h"
+#include "common/confine/confine.h"
+#include "common/log/log.h"
+#include "shm/control/channel.h"
+#include "shm/control/child_link.h"
+#include "shm/control/text_field.h"
+#include "worker/prepare/load_segments.h"
+
+namespace bitnetd::worker {
+namespace {
+
+// The supervisor sends both messages with the start and reads at once; anything longer means it is
+// stuck.
+constexpr uint64_t kMessageWaitNs = 60 * kNsPerS;
+constexpr uint64_t kFlushWaitNs = 60 * kNsPerS;
+
+int exit_code_of(const Error& error) {
+    switch (error.code) {
+        case ErrorCode::kInvalid:
+        case ErrorCode::kUnsupported:
+        case ErrorCode::kNotFound:
+            return kExitModelRefused;
+        case ErrorCode::kExhausted:
+            return kExitNoMemory;
+        default:
+            return kExitInternal;
+    }
+}
+
+// The outcome must leave the process before it exits.
+Result<void> flush_all(shm::Channel& channel) {
+    const uint64_t deadline_ns = monotonic_ns() + kFlushWaitNs;
+    while (channel.wants_write()) {
+        if (monotonic_ns() > deadline_ns) {
+            return Error{ErrorCode::kUnavailable, "the supervisor does not read"};
+        }
+        pollfd wait{channel.fd(), POLLOUT, 0};
+        poll(&wait, 1, static_cast<int>(kNsPerS / kNsPerMs));
+        BITNETD_TRY(channel.flush());
+    }
+    return {};
+}
+
+void apply(const Params& settings) {
+    log::Level level{};
+    log::Format format{};
+    const bool known = log::parse_level(settings.log_level, level) &&
+                       log::parse_format(settings.log_format, format);
+    if (known) log::init("loader", level, format);
+}
+
+// The next message, of that type.
+Result<shm::Message> expect(shm::Channel& channel, shm::MessageType type) {
+    BITNETD_ASSIGN(auto message, channel.wait(monotonic_ns() + kMessageWaitNs));
+    if (message.type == type) return message;
+    return invalid("message type " + std::to_string(static_cast<unsigned>(message.type)) +
+                   " where " + std::to_string(static_cast<unsigned>(type)) + " was expected");
+}
+
+// Takes the settings in and returns the kLoad message with its three descriptors.
+Result<shm::Message> receive_order(shm::Channel& channel) {
+    BITNETD_ASSIGN(const auto settings, expect(channel, shm::MessageType::kSettings));
+    BITNETD_ASSIGN(const Params params, parse_settings(settings.text()));
+    apply(params);
+    BITNETD_ASSIGN(auto order, expect(channel, shm::MessageType::kLoad));
+    BITNETD_TRY(order.expect_fds(3));
+    if (auto load = order.as<shm::LoadMessage>(); !load) return std::move(load).error();
+    return order;
+}
+
+Result<shm::ModelFacts> load(shm::Channel& channel, const shm::Message& order) {
+    const auto progress = [&channel](std::string_view phase, uint32_t percent) {
+        shm::LoadProgressMessage out{};
+        out.percent = percent;
+        shm::set_field(out.phase, phase);
+        // A supervisor that is gone is noticed with the outcome, and by PDEATHSIG.
+        static_cast<void>(channel.send(shm::MessageType::kLoadProgress, out));
+    };
+    return load_segments(order.fds[0].get(), order.fds[1].get(), order.fds[2].get(), progress);
+}
+
+int report(shm::Channel& channel, const Result<shm::ModelFacts>& facts) {
+    Result<void> sent =
+        facts.ok() ? channel.send(shm::MessageType::kLoaded, *facts)
+                   : channel.send_text(shm::MessageType::kLoadFailed, facts.error().message);
+    if (sent.ok()) sent = flush_all(channel);
+    if (!sent.ok()) {
+        log::error("report_failed", {{"error", sent.error().message}});
+        return kExitLostSupervisor;
+    }
+    if (facts.ok()) return kExitOk;
+    log::error("model_refused", {{"error", facts.error().message}});
+    return exit_code_of(facts.error());
+}
+
+int run() {
+    close_fds_from(shm::kControlFd + 1);
+    if (const auto confined = confine(Profile::kLoader); !confined.ok()) {
+        log::error("confine_failed", {{"error", confined.error().message}});
+        return kExitInternal;
+    }
+    shm::Channel channel{Fd(shm::kControlFd)};
+    const auto order = receive_order(channel);
+    if (!order.ok()) {
+        log::error("no_order", {{"error", order.error().message},
+                                {"hint", "bitnetd-loader is started by bitnetd"}});
+        return channel.closed() ? kExitLostSupervisor : kExitProtocol;
+    }
+    return report(channel, load(channel, *order));
+}
+
+}  // namespace
+}  // namespace bitnetd::worker
+
+int main() {
+    bitnetd::log::init("loader", bitnetd::log::Level::kInfo, bitnetd::log::Format::kAuto);
+    try {
+        return bitnetd::worker::run();
+    } catch (const std::bad_alloc&) {
+        bitnetd::log::error("no_memory");
+        return bitnetd::kExitNoMemory;
+    } catch (const std::exception& exception) {
+        bitnetd::log::error("exception", {{"what", exception.what()}});
+        return bitnetd::kExitInternal;
+    }
+}
