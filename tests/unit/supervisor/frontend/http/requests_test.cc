@@ -38,7 +38,8 @@ TEST_F(Requests, KeepAliveWithOrdinaryHeaders) {
         EXPECT_EQ(got.body, "POST /echo body" + std::to_string(i));
         EXPECT_EQ(got.headers.at("content-type"), "application/json");
         EXPECT_EQ(got.headers.at("x-request-id"), "mine");
-        EXPECT_EQ(got.headers.at("openai-processing-ms"), "0");
+        EXPECT_EQ(got.headers.at("openai-processing-ms").find_first_not_of("0123456789"),
+                  std::string::npos);
         EXPECT_EQ(got.headers.at("keep-alive"), "timeout=74");
         EXPECT_EQ(got.headers.count("connection"), 0u);
         EXPECT_EQ(got.headers.count("access-control-allow-origin"), 0u);
