@@ -39,7 +39,7 @@ void Interpreter::set_variable(std::string_view name, Value value) {
     frames_.back().emplace_back(name, std::move(value));
 }
 
-// Inner loops first, then the top level, then what the caller gave.
+// Inner loops first, then the top level, then what the caller gave, then our functions.
 Value Interpreter::variable(std::string_view name) const {
     const auto find = [&](const auto& frame) -> const Value* {
         for (const auto& [known, value] : frame) {
@@ -51,8 +51,9 @@ Value Interpreter::variable(std::string_view name) const {
         if (const Value* value = find(frames_[i])) return *value;
     }
     if (const Value* value = find(frames_[0])) return *value;
-    const Value* value = find(variables_);
-    return value == nullptr ? Value() : *value;
+    if (const Value* value = find(variables_)) return *value;
+    // Templates ask `strftime_now is defined`; there is nothing else to do with a function.
+    return find_function(name) != nullptr ? Value(Method{}) : Value();
 }
 
 Result<Interpreter::Flow> Interpreter::execute(const Body& body) {

@@ -156,7 +156,7 @@ class Lexer {
     Result<void> take_raw(size_t begin) {
         const uint32_t line = line_;
         advance(begin - at_);
-        finish_tag(source_[at_ - 3]);
+        if (source_[at_ - 3] == '-') skip_blanks();  // no trim_blocks here
         for (size_t tag = source_.find("{%", at_); tag != kNone;
              tag = source_.find("{%", tag + 1)) {
             size_t word = tag + 2;
@@ -227,21 +227,35 @@ class Lexer {
         return error_at(line_, "unexpected character in a tag");
     }
 
+    // 12, 1_000, 1.5, 1e3, 1.5e-3. Behind a dot (x.1.0) a number is an index: digits only.
     Result<void> take_number() {
-        size_t bytes = 0;
-        const auto digits = [&] {
-            while (bytes < rest().size() && is_digit(rest()[bytes]))
-                ++bytes;
+        std::string text;
+        const auto digits = [&](size_t at) {
+            for (; at < rest().size() && (is_digit(rest()[at]) || rest()[at] == '_'); ++at) {
+                if (rest()[at] != '_') text += rest()[at];
+            }
+            return at;
         };
-        digits();
-        // "1.5" is a number, "x.1.y" is not: a dot counts only before a digit.
-        const bool fraction =
-            bytes + 1 < rest().size() && rest()[bytes] == '.' && is_digit(rest()[bytes + 1]);
-        if (fraction) {
-            ++bytes;
-            digits();
+        const auto digit_at = [&](size_t at) { return at < rest().size() && is_digit(rest()[at]); };
+        const bool is_index =
+            tokens_.back().kind == TokenKind::kOperator && tokens_.back().text == ".";
+        TokenKind kind = TokenKind::kInteger;
+        size_t bytes = digits(0);
+        if (!is_index && digit_at(bytes + 1) && rest()[bytes] == '.') {
+            kind = TokenKind::kFloat;
+            text += '.';
+            bytes = digits(bytes + 1);
         }
-        add(fraction ? TokenKind::kFloat : TokenKind::kInteger, rest().substr(0, bytes));
+        if (!is_index && bytes < rest().size() && (rest()[bytes] | 0x20) == 'e') {
+            const char sign = bytes + 1 < rest().size() ? rest()[bytes + 1] : '\0';
+            const size_t exponent = bytes + (sign == '-' || sign == '+' ? 2 : 1);
+            if (digit_at(exponent)) {
+                kind = TokenKind::kFloat;
+                text += sign == '-' ? "e-" : "e";
+                bytes = digits(exponent);
+            }
+        }
+        add(kind, text);
         advance(bytes);
         return {};
     }

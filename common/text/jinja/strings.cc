@@ -112,11 +112,7 @@ std::vector<MarkedText> split_words(const MarkedText& text, size_t splits_max) {
         }
         size_t end = at;
         if (parts.size() == splits_max) {
-            end = s.size();
-            while (is_space_at(previous_character(s.substr(0, end), end))) {
-                end = previous_character(s.substr(0, end), end);
-            }
-            parts.push_back(text.slice(at, end));
+            parts.push_back(text.slice(at, s.size()));
             break;
         }
         while (end < s.size() && !is_space_at(end))

@@ -40,7 +40,8 @@ struct Loop {
     size_t index0 = 0;
 };
 
-// A method looked up but not called, such as `message.items`. Only its existence can be asked for.
+// A method or function looked up but not called, such as `message.items`. Only its existence can be
+// asked for.
 struct Method {};
 struct None {};
 

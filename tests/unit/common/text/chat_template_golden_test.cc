@@ -25,6 +25,7 @@ void check_case(const ChatTemplate& chat, const ordered_json& golden, const orde
     variables["eos_token"] = golden["eos_token"];
     for (const char* name : {"messages", "tools", "add_generation_prompt"})
         variables[name] = c[name];
+    if (c.contains("extra")) variables.update(c["extra"]);
     const auto text = chat.render(
         variables, {.now_unix_s = unix_time(golden["strftime_now"].get<std::string>())});
     if (c.contains("error")) {
@@ -37,11 +38,11 @@ void check_case(const ChatTemplate& chat, const ordered_json& golden, const orde
 
 void check_folder(const std::filesystem::path& folder, size_t files_min) {
     size_t files = 0;
-    for (const auto& path : testing::json_files(folder)) {
+    for (const auto& path : tests::json_files(folder)) {
         SCOPED_TRACE(path.string());
-        const ordered_json golden = testing::read_json(path);
+        const ordered_json golden = tests::read_ordered_json(path);
         const auto chat =
-            ChatTemplate::parse(testing::read_file(folder / golden["template"].get<std::string>()));
+            ChatTemplate::parse(tests::read_text(folder / golden["template"].get<std::string>()));
         ASSERT_TRUE(chat.ok()) << chat.error().message;
         for (const auto& c : golden["cases"])
             check_case(*chat, golden, c);
@@ -51,14 +52,19 @@ void check_folder(const std::filesystem::path& folder, size_t files_min) {
 }
 
 TEST(ChatTemplateGolden, RendersEveryCase) {
-    check_folder(testing::everyday_golden() / "templates", 13);
+    check_folder(tests::golden_path("templates"), 13);
+}
+
+// The other templates, and conversations with reasoning and content parts for all.
+TEST(ChatTemplateGolden, RendersWhatJinja2Renders) {
+    check_folder(tests::golden_path("jinja/templates"), 21);
 }
 
 TEST(ChatTemplateGolden, ParsesEveryTemplate) {
     size_t files = 0;
-    const auto folder = testing::everyday_golden() / "templates/source";
+    const auto folder = tests::golden_path("templates/source");
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-        const auto chat = ChatTemplate::parse(testing::read_file(entry.path()));
+        const auto chat = ChatTemplate::parse(tests::read_text(entry.path()));
         EXPECT_TRUE(chat.ok()) << entry.path() << ": " << chat.error().message;
         ++files;
     }
@@ -66,9 +72,9 @@ TEST(ChatTemplateGolden, ParsesEveryTemplate) {
 }
 
 TEST(ChatTemplateGoldenFull, RendersEveryCase) {
-    const auto golden = testing::full_golden();
-    if (golden.empty()) GTEST_SKIP() << "the full golden set is not here (BITNETD_GOLDEN_DIR)";
-    check_folder(golden / "templates", 13);
+    const auto folder = tests::large_golden_path("templates");
+    if (!is_directory(folder)) GTEST_SKIP() << "no full golden set here (BITNETD_GOLDEN_DIR)";
+    check_folder(folder, 13);
 }
 
 }  // namespace

@@ -1,9 +1,7 @@
-// Golden files for the tests of common/text: the everyday ones in tests/golden, and the full set,
-// which lies beside a checkout or where BITNETD_GOLDEN_DIR says.
+// What the tests of common/text need beside tests/support/golden.h: JSON that keeps the order of
+// its keys (templates print it), and images of golden vocabularies.
 #pragma once
 
-#include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -11,30 +9,19 @@
 
 #include <nlohmann/json.hpp>
 
-namespace bitnetd::text::testing {
+#include "common/gguf/gguf_reader.h"
+#include "tests/support/golden.h"
+#include "worker/prepare/vocabulary_from_gguf.h"
 
-inline std::filesystem::path everyday_golden() {
-    return std::filesystem::path(BITNETD_SOURCE_DIR) / "tests/golden";
+namespace bitnetd::tests {
+
+inline std::string read_text(const std::filesystem::path& path) {
+    const std::vector<std::byte> bytes = read_bytes(path);
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// Empty when the full set is not on this machine.
-inline std::filesystem::path full_golden() {
-    const char* named = std::getenv("BITNETD_GOLDEN_DIR");
-    std::filesystem::path path =
-        named != nullptr ? std::filesystem::path(named)
-                         : std::filesystem::path(BITNETD_SOURCE_DIR) / "../shared/golden";
-    return std::filesystem::is_directory(path) ? path : std::filesystem::path();
-}
-
-inline std::string read_file(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::string bytes(file ? std::filesystem::file_size(path) : 0, '\0');
-    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    return bytes;
-}
-
-inline nlohmann::ordered_json read_json(const std::filesystem::path& path) {
-    return nlohmann::ordered_json::parse(read_file(path));
+inline nlohmann::ordered_json read_ordered_json(const std::filesystem::path& path) {
+    return nlohmann::ordered_json::parse(read_text(path));
 }
 
 inline std::vector<std::filesystem::path> json_files(const std::filesystem::path& folder) {
@@ -45,4 +32,12 @@ inline std::vector<std::filesystem::path> json_files(const std::filesystem::path
     return files;
 }
 
-}  // namespace bitnetd::text::testing
+// The vocabulary image of a GGUF file, made as the loader makes it.
+inline Result<std::vector<std::byte>> vocabulary_image(const std::filesystem::path& gguf_path) {
+    const std::vector<std::byte> bytes = read_bytes(gguf_path);
+    gguf::MemorySource source(bytes);
+    BITNETD_ASSIGN(const gguf::File file, gguf::read(source));
+    return worker::vocabulary_from_gguf(file);
+}
+
+}  // namespace bitnetd::tests

@@ -3,11 +3,9 @@
 // vocabulary image, as in production.
 #include <gtest/gtest.h>
 
-#include "common/gguf/gguf_reader.h"
 #include "common/text/detokenizer.h"
 #include "common/text/tokenizer.h"
 #include "tests/unit/common/text/golden_files.h"
-#include "worker/prepare/vocabulary_from_gguf.h"
 
 namespace bitnetd::text {
 namespace {
@@ -15,24 +13,10 @@ namespace {
 using nlohmann::ordered_json;
 using Ids = std::vector<uint32_t>;
 
-Result<std::vector<std::byte>> image_of(const std::filesystem::path& gguf_path) {
-    const std::string bytes = testing::read_file(gguf_path);
-    gguf::MemorySource source(std::as_bytes(std::span(bytes)));
-    BITNETD_ASSIGN(const gguf::File file, gguf::read(source));
-    return worker::vocabulary_from_gguf(file);
-}
-
-std::string from_hex(const std::string& hex) {
-    std::string bytes;
-    for (size_t i = 0; i + 1 < hex.size(); i += 2) {
-        bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
-    }
-    return bytes;
-}
-
 std::string bytes_of(const ordered_json& entry) {
     if (entry.contains("text")) return entry["text"].get<std::string>();
-    return from_hex(entry["bytes_hex"].get<std::string>());
+    const auto bytes = tests::from_hex(entry["bytes_hex"].get<std::string>());
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 void check_text(const Tokenizer& tokenizer, const ordered_json& entry) {
@@ -60,8 +44,9 @@ void check_text(const Tokenizer& tokenizer, const ordered_json& entry) {
 
 void check_vocabulary(const std::filesystem::path& path) {
     SCOPED_TRACE(path.string());
-    const ordered_json golden = testing::read_json(path);
-    const auto image = image_of(path.parent_path() / golden["vocabulary"].get<std::string>());
+    const ordered_json golden = tests::read_ordered_json(path);
+    const auto image =
+        tests::vocabulary_image(path.parent_path() / golden["vocabulary"].get<std::string>());
     ASSERT_TRUE(image.ok()) << image.error().message;
     const auto view = VocabularyView::open(*image);
     ASSERT_TRUE(view.ok()) << view.error().message;
@@ -81,7 +66,7 @@ void check_vocabulary(const std::filesystem::path& path) {
 
 TEST(TokenizerGolden, OwnVocabularies) {
     size_t files = 0;
-    for (const auto& path : testing::json_files(testing::everyday_golden() / "tokenizers")) {
+    for (const auto& path : tests::json_files(tests::golden_path("tokenizers"))) {
         check_vocabulary(path);
         ++files;
     }
@@ -89,10 +74,10 @@ TEST(TokenizerGolden, OwnVocabularies) {
 }
 
 TEST(TokenizerGoldenFull, AllVocabularies) {
-    const auto golden = testing::full_golden();
-    if (golden.empty()) GTEST_SKIP() << "the full golden set is not here (BITNETD_GOLDEN_DIR)";
+    const auto folder = tests::large_golden_path("tokenizers");
+    if (!is_directory(folder)) GTEST_SKIP() << "no full golden set here (BITNETD_GOLDEN_DIR)";
     size_t files = 0;
-    for (const auto& path : testing::json_files(golden / "tokenizers")) {
+    for (const auto& path : tests::json_files(folder)) {
         check_vocabulary(path);
         ++files;
     }
