@@ -105,9 +105,7 @@ int report(shm::Channel& channel, const Result<shm::ModelFacts>& facts) {
         log::error("report_failed", {{"error", sent.error().message}});
         return kExitLostSupervisor;
     }
-    if (facts.ok()) return kExitOk;
-    log::error("model_refused", {{"error", facts.error().message}});
-    return exit_code_of(facts.error());
+    return facts.ok() ? kExitOk : exit_code_of(facts.error());  // the supervisor logs the refusal
 }
 
 int run() {
