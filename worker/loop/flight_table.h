@@ -1,0 +1,86 @@
+// The flights a worker has, each in a slot: what was submitted, the ids so far, and what is drawn
+// but not yet published. All memory is allocated here, once. Loop thread only.
+//
+//   arriving -> scheduled -> ended -> (free)
+//
+// An arriving flight waits for its remaining ids; an ended one holds no pages and stays only until
+// its last record fits the token ring.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "shm/abi/records.h"
+#include "worker/kv/kv_cache.h"
+#include "worker/model/aligned_array.h"
+#include "worker/sampler/sampler.h"
+#include "worker/scheduler/scheduler.h"
+
+namespace bitnetd::worker {
+
+struct Flight {
+    enum class State : uint8_t { kFree, kArriving, kScheduled, kEnded };
+
+    State state = State::kFree;
+    bool started_due = false;  // its StartedRecord is not published yet
+    bool token_due = false;    // `drawn` is not published yet
+    bool failure_due = false;  // `failure` is not published yet
+    shm::FailureCode failure{};
+    uint32_t peer = 0;  // index in the peer table
+    uint32_t attempt = 0;
+    uint64_t name = 0;          // as its frontend numbers it
+    uint32_t id_count = 0;      // ids that are here: arrived, then drawn
+    uint32_t ids_expected = 0;  // of the submission
+    uint32_t prompt_count = 0;
+    uint32_t position_limit = 0;
+    uint32_t bias_count = 0;
+    uint32_t bias_expected = 0;
+    Priority priority = Priority::kNormal;
+    SamplingParams sampling;
+    uint64_t admitted_ns = 0;
+    uint64_t prefill_done_ns = 0;
+    Drawn drawn;  // the newest token, at position id_count - 1
+
+    bool is_complete() const { return id_count == ids_expected && bias_count == bias_expected; }
+    bool has_unpublished() const { return started_due || token_due || failure_due; }
+};
+
+class FlightTable {
+  public:
+    FlightTable(Scheduler& scheduler, KvCache& cache, uint32_t slots_max, uint32_t context_max);
+
+    uint32_t slots_max() const { return static_cast<uint32_t>(flights_.size()); }
+    uint32_t used() const { return used_; }
+    Flight& operator[](uint32_t slot) { return flights_[slot]; }
+
+    // A free slot for a new, arriving flight; nothing when all are in use.
+    std::optional<uint32_t> take(uint32_t peer, uint64_t name, uint32_t attempt);
+    std::optional<uint32_t> find(uint32_t peer, uint64_t name) const;
+    uint32_t count_of(uint32_t peer) const;
+
+    // The caller has checked that there is room: ids up to context_max, bias up to kLogitBiasMax.
+    void append_id(uint32_t slot, uint32_t id);
+    void append_bias(uint32_t slot, const shm::LogitBias& bias);
+    std::span<const uint32_t> ids(uint32_t slot) const;
+    std::span<const shm::LogitBias> bias(uint32_t slot) const;
+
+    // Arriving -> scheduled; the flight is complete and can ever run.
+    void schedule(uint32_t slot);
+    // Its pages are free at once, in any state; what is due can still be published.
+    void end(uint32_t slot);
+    // Ends it and forgets it.
+    void free(uint32_t slot);
+
+  private:
+    Scheduler& scheduler_;
+    KvCache& cache_;
+    uint32_t context_max_;
+    uint32_t used_ = 0;
+    std::vector<Flight> flights_;        // by slot
+    AlignedArray<uint32_t> ids_;         // [slots_max][context_max]
+    AlignedArray<shm::LogitBias> bias_;  // [slots_max][kLogitBiasMax]
+};
+
+}  // namespace bitnetd::worker

@@ -1,0 +1,116 @@
+// The step loop of a worker: take -> schedule -> forward and sample -> publish. One thread does all
+// of it; the engine's thread pool joins in for forward and sample. This folder owns how a worker
+// talks to frontends and the supervisor; it knows nothing of the model's inside.
+//
+//   request rings -> Intake -> FlightTable + Scheduler -> Engine -> publisher -> token rings
+//
+// Control messages are read between steps from the non-blocking control socket, at most every few
+// milliseconds while busy: adding or removing a frontend must happen between steps anyway, so a
+// thread of its own would only have to wait for this one. The loop allocates nothing once a
+// frontend is mapped. If we die anywhere, what was published is true, and the frontends dispatch
+// the rest again.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "common/config/exit_codes.h"
+#include "shm/board/board.h"
+#include "shm/control/channel.h"
+#include "shm/ring/doorbell.h"
+#include "worker/loop/flight_table.h"
+#include "worker/loop/intake.h"
+#include "worker/loop/peer_table.h"
+#include "worker/loop/rate_meter.h"
+#include "worker/model/engine.h"
+
+namespace bitnetd::worker {
+
+class StepLoop {
+  public:
+    struct Settings {
+        uint32_t vocab;
+        uint32_t
+            context_max;  // of one sequence here: what the model, the settings and the pages allow
+        uint32_t slots_max;
+        uint32_t step_tokens_max;
+        std::vector<uint32_t> end_ids;
+        uint64_t heartbeat_interval_ms;
+        uint64_t drain_timeout_ms;  // how long we go on without a supervisor
+    };
+    // All of them outlive the loop.
+    struct Parts {
+        Engine& engine;
+        KvCache& cache;
+        shm::BoardWriter& board;
+        shm::Doorbell& doorbell;
+        shm::Channel& control;
+    };
+
+    StepLoop(const Settings& settings, const Parts& parts);
+
+    // Serves until drained; the process then ends with the code returned.
+    ExitCode run();
+
+    // One turn without waiting: control messages, requests, one step, records. False when there was
+    // nothing to compute. run() is turns and sleeps; tests call it themselves.
+    bool turn();
+
+    // Set once it is time to end.
+    bool is_done() const { return done_; }
+    ExitCode exit_code() const { return exit_code_; }
+
+    // A control message that came before the loop ran.
+    void on_message(shm::Message message);
+
+  private:
+    void read_control();
+    void add_peer(shm::Message message);
+    void drop_peer(uint32_t index);
+    void drain(const char* reason);
+    void end(ExitCode code);
+    void check_end(uint64_t now_ns);
+
+    void take_requests();
+    void publish_all();
+    bool has_unpublished();
+    void publish(uint32_t slot);
+    void ring_bells();
+
+    bool step();
+    void admit(std::span<const uint32_t> slots);
+    void build_step(const Plan& plan);
+    void compute(const Plan& plan);
+    void settle(const Plan& plan, uint64_t now_ns);
+    void take_token(uint32_t slot);
+    void note_step(const Plan& plan, uint64_t took_ns);
+
+    void sleep();
+    bool has_requests();
+
+    const Settings settings_;
+    Engine& engine_;
+    KvCache& cache_;
+    shm::BoardWriter& board_;
+    shm::Doorbell& doorbell_;
+    shm::Channel& control_;
+    Scheduler scheduler_;
+    FlightTable flights_;
+    PeerTable peers_;
+    Intake intake_;
+    RateMeter rates_;
+
+    // The step being made; capacity reserved once.
+    std::vector<Row> rows_;
+    std::vector<Draw> draws_;
+    std::vector<shm::StepFlight> step_flights_;
+
+    uint64_t control_read_ns_ = 0;
+    uint64_t orphaned_until_ns_ = 0;  // 0: we have a supervisor
+    bool draining_ = false;
+    bool done_ = false;
+    ExitCode exit_code_ = kExitOk;
+};
+
+}  // namespace bitnetd::worker

@@ -1,0 +1,133 @@
+// The part of the step loop that is not steps: control messages, sleeping and the end.
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "worker/loop/step_loop.h"
+
+namespace bitnetd::worker {
+
+ExitCode StepLoop::run() {
+    while (!done_) {
+        if (!turn() && !done_) sleep();
+    }
+    return exit_code_;
+}
+
+// Sleeps until a frontend rings, a control message comes, or a heartbeat is due. A frontend that
+// makes room in its token ring does not ring for it, so while anything is unpublished we look again
+// after a short while.
+void StepLoop::sleep() {
+    constexpr int kFullRingRetryMs = 2;
+    doorbell_.prepare_sleep();
+    if (!has_requests()) {
+        std::array<pollfd, 2> fds = {pollfd{doorbell_.fd(), POLLIN, 0},
+                                     pollfd{control_.fd(), POLLIN, 0}};
+        // The end of file of a lost supervisor stays readable: it has been seen, do not look again.
+        const nfds_t count = orphaned_until_ns_ == 0 ? 2 : 1;
+        const int beat_ms = static_cast<int>(settings_.heartbeat_interval_ms / 2 + 1);
+        const int timeout_ms = has_unpublished() ? std::min(kFullRingRetryMs, beat_ms) : beat_ms;
+        poll(fds.data(), count, timeout_ms);
+        if ((fds[1].revents & ~POLLOUT) != 0) control_read_ns_ = 0;  // read it in the next turn
+    }
+    doorbell_.awake();
+}
+
+bool StepLoop::has_requests() {
+    for (uint32_t index = 0; index < kPeersMax; ++index) {
+        Peer* peer = peers_.at(index);
+        if (peer != nullptr && peer->can_be_answered() && peer->requests().has_records())
+            return true;
+    }
+    return false;
+}
+
+void StepLoop::read_control() {
+    while (orphaned_until_ns_ == 0 && !done_) {
+        auto message = control_.receive();
+        if (!message.ok()) {
+            if (message.error().code != ErrorCode::kUnavailable) {
+                log::error("control_broken", {{"reason", message.error().message}});
+                return end(kExitProtocol);
+            }
+            orphaned_until_ns_ = monotonic_ns() + settings_.drain_timeout_ms * kNsPerMs;
+            return drain("supervisor is gone");
+        }
+        if (!message->has_value()) return;
+        on_message(std::move(**message));
+    }
+}
+
+void StepLoop::on_message(shm::Message message) {
+    switch (message.type) {
+        case shm::MessageType::kPeer:
+            return add_peer(std::move(message));
+        case shm::MessageType::kPeerGone: {
+            const auto gone = message.as<shm::PeerGoneMessage>();
+            if (!gone.ok()) return end(kExitProtocol);
+            if (const auto index = peers_.find(gone->incarnation)) drop_peer(*index);
+            return;
+        }
+        case shm::MessageType::kDrain:
+            return drain("told to");
+        default:
+            log::error("control_message_unknown", {{"type", static_cast<int>(message.type)}});
+            return end(kExitProtocol);
+    }
+}
+
+void StepLoop::add_peer(shm::Message message) {
+    auto peer = Peer::open(std::move(message));
+    if (!peer.ok()) {
+        log::error("peer_refused", {{"reason", peer.error().message}});
+        return end(kExitProtocol);
+    }
+    if (const auto old = peers_.find(peer->incarnation())) drop_peer(*old);
+    log::info("peer_added", {{"frontend", peer->slot()}, {"credits", peer->credits()}});
+    if (const auto index = peers_.add(std::move(*peer)); !index.ok()) {
+        log::error("peer_refused", {{"reason", index.error().message}});
+        end(kExitProtocol);
+    }
+}
+
+// Its flights have nobody to go to: drop them, then unmap its rings.
+void StepLoop::drop_peer(uint32_t index) {
+    const Peer& peer = *peers_.at(index);
+    uint32_t dropped = 0;
+    for (uint32_t slot = 0; slot < flights_.slots_max(); ++slot) {
+        if (flights_[slot].state == Flight::State::kFree || flights_[slot].peer != index) continue;
+        flights_.free(slot);
+        ++dropped;
+    }
+    log::write(peer.is_broken() ? log::Level::kWarn : log::Level::kInfo, "peer_dropped",
+               {{"frontend", peer.slot()}, {"flights", dropped}, {"broken", peer.is_broken()}});
+    peers_.remove(index);
+}
+
+void StepLoop::drain(const char* reason) {
+    if (draining_) return;
+    draining_ = true;
+    intake_.drain();
+    board_.set_state(shm::ProcessState::kDraining, monotonic_ns());
+    log::info("worker_draining", {{"reason", reason}, {"flights", flights_.used()}});
+}
+
+void StepLoop::end(ExitCode code) {
+    done_ = true;
+    exit_code_ = code;
+}
+
+void StepLoop::check_end(uint64_t now_ns) {
+    if (done_ || !draining_) return;
+    const bool orphaned = orphaned_until_ns_ != 0;
+    const bool out_of_time = orphaned && now_ns >= orphaned_until_ns_;
+    if (flights_.used() > 0 && !out_of_time) return;
+    board_.set_state(shm::ProcessState::kStopped, now_ns);
+    end(orphaned ? kExitLostSupervisor : kExitOk);
+}
+
+}  // namespace bitnetd::worker
