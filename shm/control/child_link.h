@@ -37,6 +37,8 @@ class ChildLink {
     uint32_t slot() const noexcept { return self_.slot; }
     const Params& params() const noexcept { return params_; }
     BoardWriter& board() noexcept { return *board_; }
+    // The memory of one's own board, to read it as others do.
+    const Segment& board_segment() const noexcept { return board_segment_; }
     Doorbell& doorbell() noexcept { return *doorbell_; }
 
     // What came between kSelf and kStart and is the role's own (kWeights, kListen, kModel,

@@ -183,6 +183,13 @@ Flight* Dispatcher::find(uint64_t flight) {
     return found == flights_.end() ? nullptr : found->second.get();
 }
 
+bool Dispatcher::has_records() noexcept {
+    for (auto& [incarnation, worker] : workers_) {
+        if (worker.port->has_records()) return true;
+    }
+    return false;
+}
+
 uint64_t Dispatcher::wake_at_ns(uint64_t now_ns) const {
     uint64_t at = deadlines_.empty() ? UINT64_MAX : deadlines_.begin()->first;
     if (is_pumping_) at = std::min(at, now_ns + kPumpIntervalNs);

@@ -61,6 +61,9 @@ class Dispatcher {
     // Ends every flight (the process is about to exit).
     void end_all(EndReason reason, uint64_t now_ns);
 
+    // Whether some worker published what was not taken in: the look between
+    // Doorbell::prepare_sleep() and poll(2).
+    bool has_records() noexcept;
     // When poll() must be called next at the latest, even if no doorbell rings.
     uint64_t wake_at_ns(uint64_t now_ns) const;
 

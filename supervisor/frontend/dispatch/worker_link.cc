@@ -1,7 +1,5 @@
 #include "supervisor/frontend/dispatch/worker_link.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -50,8 +48,7 @@ bool deliver_record(shm::RecordType type, std::span<const std::byte> payload,
     }
 }
 
-Result<std::unique_ptr<WorkerLink>> WorkerLink::open(const shm::Message& peer,
-                                                     uint64_t own_incarnation) {
+Result<std::unique_ptr<WorkerLink>> WorkerLink::open(shm::Message peer, uint64_t own_incarnation) {
     BITNETD_TRY(peer.expect_fds(4));
     std::unique_ptr<WorkerLink> link(new WorkerLink(own_incarnation));
     BITNETD_ASSIGN(link->requests_, shm::Segment::map(peer.fds[0].get(), shm::Access::kReadWrite));
@@ -60,9 +57,8 @@ Result<std::unique_ptr<WorkerLink>> WorkerLink::open(const shm::Message& peer,
     BITNETD_ASSIGN(link->writer_, shm::RingWriter::open(link->requests_));
     BITNETD_ASSIGN(link->reader_, shm::RingReader::open(link->tokens_));
     BITNETD_ASSIGN(link->board_, shm::BoardView::open(link->board_segment_));
-    Fd bell(fcntl(peer.fds[2].get(), F_DUPFD_CLOEXEC, 0));
-    if (!bell) return io_error("duplicate the worker's doorbell", errno);
-    link->doorbell_ = shm::Doorbell::for_producer(std::move(bell), link->board_->sleeping());
+    link->doorbell_ =
+        shm::Doorbell::for_producer(std::move(peer.fds[2]), link->board_->sleeping());
     return link;
 }
 

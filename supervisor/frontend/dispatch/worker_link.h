@@ -26,19 +26,15 @@ namespace bitnetd::frontend {
 class WorkerLink final : public WorkerPort {
   public:
     // Of a kPeer message: maps its rings and board. `own_incarnation` is this frontend's.
-    static Result<std::unique_ptr<WorkerLink>> open(const shm::Message& peer,
-                                                    uint64_t own_incarnation);
+    static Result<std::unique_ptr<WorkerLink>> open(shm::Message peer, uint64_t own_incarnation);
 
     void submit(const Flight& flight, uint64_t now_ns) noexcept override;
     void cancel(uint64_t flight, uint32_t attempt) noexcept override;
     bool drain(WorkerEvents& events) noexcept override;
+    bool has_records() noexcept override { return reader_->has_records(); }
     bool pump() noexcept override;
     bool is_ready() const noexcept override;
     bool is_in_step_plan(uint64_t flight) const noexcept override;
-
-    // Whether drain() would find something: the look between Doorbell::prepare_sleep() and poll(2).
-    bool has_records() noexcept { return reader_->has_records(); }
-    const shm::BoardView& board() const { return *board_; }
 
   private:
     explicit WorkerLink(uint64_t own_incarnation) : own_incarnation_(own_incarnation) {}

@@ -33,6 +33,8 @@ class WorkerPort {
     // Hands over every record published so far. False: the ring's content is not as agreed; nothing
     // of this worker can be believed any more.
     virtual bool drain(WorkerEvents& events) noexcept = 0;
+    // Whether drain() would find something.
+    virtual bool has_records() noexcept = 0;
 
     // Sends what was kept back. False: some is still kept, call again soon (the worker does not
     // ring when its ring gets room).

@@ -81,6 +81,7 @@ class FakeWorker final : public WorkerPort {
         }
         return !state_->garbled;
     }
+    bool has_records() noexcept override { return !state_->published.empty(); }
     bool pump() noexcept override { return !state_->ring_full; }
     bool is_ready() const noexcept override { return state_->ready; }
     bool is_in_step_plan(uint64_t flight) const noexcept override {

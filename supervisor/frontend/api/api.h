@@ -1,0 +1,96 @@
+// Api: the Handler behind http/. It knows the routes, turns requests into Generations and renders
+// everything else (models, health, metrics, errors).
+//   routes.cc          method + path -> handler          prepare.h     body -> ids and parameters
+//   generation.h       ids -> answer                     health.h models.h metrics.h   the GETs
+// Nothing below it (gate/, dispatch/) knows of JSON or of which API asked. Loop thread only; large
+// bodies are prepared on pool threads, which share nothing with it but an immutable list of models.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "supervisor/frontend/api/board_set.h"
+#include "supervisor/frontend/api/generation.h"
+#include "supervisor/frontend/api/health.h"
+#include "supervisor/frontend/api/model_catalog.h"
+#include "supervisor/frontend/api/prepare.h"
+#include "supervisor/frontend/api/task_runner.h"
+#include "supervisor/frontend/dispatch/dispatcher.h"
+#include "supervisor/frontend/gate/admission.h"
+#include "supervisor/frontend/http/exchange.h"
+#include "supervisor/frontend/http/request_id.h"
+
+namespace bitnetd::frontend {
+
+struct ApiOptions {
+    RequestLimits limits;
+    // Completions with smaller bodies are prepared at once, on the loop.
+    size_t pool_body_bytes = 16 * 1024;
+    // Requests being prepared at once; beyond: 503 queue_full.
+    size_t preparing_max = 1024;
+};
+
+class Api final : public Handler {
+  public:
+    // All of these outlive the Api.
+    struct Parts {
+        Dispatcher& dispatcher;
+        Admission& admission;
+        ModelCatalog& catalog;
+        BoardSet& boards;
+        Health& health;
+        TaskRunner& tasks;
+        shm::BoardWriter& board;
+    };
+    Api(Parts parts, ApiOptions options);
+    ~Api() override;
+
+    void on_request(Exchange& exchange) override;
+    std::string error_body(int status, std::string_view code, std::string_view message,
+                           std::string_view request_id) const override;
+
+    // Once per turn of the loop, outside of any call from here: frees what has answered.
+    void end_turn() { retired_.clear(); }
+
+    // Generations not yet answered, those being prepared included.
+    size_t active() const { return generations_.size() + preparing_; }
+
+  private:
+    struct Preparation;
+    struct Route;
+
+    static const std::vector<Route>& routes();
+    static std::string allowed_methods(const Route& route);
+    void answer_options(Exchange& exchange, const Route& route);
+
+    void chat_completions(Exchange& exchange) { begin_generation(exchange, RouteKind::kChat); }
+    void completions(Exchange& exchange) { begin_generation(exchange, RouteKind::kCompletions); }
+    void list_models(Exchange& exchange);
+    void get_model(Exchange& exchange);
+    void health(Exchange& exchange);
+    void health_live(Exchange& exchange);
+    void health_ready(Exchange& exchange);
+    void metrics(Exchange& exchange);
+
+    void begin_generation(Exchange& exchange, RouteKind route);
+    void prepared(Exchange& exchange, PrepareResult result);
+    void start(Exchange& exchange, Prepared prepared);
+    void retire(const Generation& generation);
+    void refuse(Exchange& exchange, const Verdict& verdict);
+    void fail(Exchange& exchange, const ApiError& error);
+    uint64_t draw_seed();
+
+    Parts parts_;
+    const ApiOptions options_;
+    http::RequestIds ids_;
+    std::unordered_map<const Generation*, std::unique_ptr<Generation>> generations_;
+    std::vector<std::unique_ptr<Generation>> retired_;
+    size_t preparing_ = 0;
+};
+
+}  // namespace bitnetd::frontend

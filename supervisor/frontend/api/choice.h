@@ -1,0 +1,68 @@
+// One choice of a generation: the sink of its flight, and its text. While the client reads slowly
+// its tokens stay ids (8 bytes each instead of an event of hundreds) and are rendered when told to
+// go on. Owned by a Generation; loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "supervisor/frontend/api/text_stream.h"
+#include "supervisor/frontend/dispatch/flight.h"
+
+namespace bitnetd::frontend {
+
+class Choice;
+
+// What a choice tells its generation. Called from within the sink's calls.
+class ChoiceOwner {
+  public:
+    virtual ~ChoiceOwner() = default;
+    virtual bool must_hold() const = 0;  // the client reads slowly
+    virtual void on_choice_started(Choice& choice, const FlightStart& start) = 0;
+    virtual void on_choice_text(Choice& choice) = 0;  // text or scores are new
+    // A stop string was completed: the flight is to be ended.
+    virtual void on_choice_stopped(Choice& choice) = 0;
+    virtual void on_choice_ended(Choice& choice, EndReason reason) = 0;
+};
+
+class Choice final : public FlightSink {
+  public:
+    Choice(ChoiceOwner& owner, uint32_t prompt_, uint32_t index_, TextStream stream)
+        : prompt(prompt_), index(index_), owner_(owner), stream_(std::move(stream)) {}
+
+    void on_started(const FlightStart& start) noexcept override;
+    void on_tokens(const TokenBatch& batch) noexcept override;
+    void on_end(EndReason reason) noexcept override;
+
+    // The client reads again: renders what was held.
+    void go_on();
+
+    const uint32_t prompt;  // index of its prompt
+    const uint32_t index;   // among the choices that were generated, from 0
+    uint64_t flight = 0;
+    bool is_ended = false;
+
+    std::string text;                 // not yet taken by the owner
+    std::vector<ScoredToken> scores;  // likewise
+    uint64_t token_count = 0;         // up to the one that completed a stop string
+    double logprob_sum = 0;
+    uint64_t first_token_ns = 0;
+    uint64_t last_token_ns = 0;
+
+  private:
+    void hold(const TokenBatch& batch);
+    void take(const TokenBatch& batch);
+    void end(EndReason reason);
+
+    ChoiceOwner& owner_;
+    TextStream stream_;
+
+    std::vector<Token> held_;
+    std::vector<shm::Alternative> held_alternatives_;
+    bool held_ends_with_eog_ = false;
+    std::optional<EndReason> held_end_;
+};
+
+}  // namespace bitnetd::frontend

@@ -1,0 +1,71 @@
+// The models this frontend can serve: what the supervisor said of each (shm::ModelMessage) and its
+// vocabulary image, opened, with tokenizer and chat template ready. A Model never changes and is
+// held by every generation that uses it; the catalog's list is replaced as a whole, so that pool
+// threads can keep reading the one they were given.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/text/chat_template.h"
+#include "common/text/tokenizer.h"
+#include "common/text/vocabulary_image.h"
+#include "shm/abi/control_abi.h"
+
+namespace bitnetd::frontend {
+
+struct ModelOptions {
+    uint64_t context_max = 0;  // [kv] context_max; 0: what the model was made for
+    uint64_t text_bytes_max = text::Tokenizer::kTextBytesMax;
+    std::string kv_type = "f32";  // part of the fingerprint
+};
+
+struct Model {
+    // `image` lies in `memory`, which the model keeps. The image is checked; the message is
+    // trusted.
+    static Result<std::shared_ptr<const Model>> open(const shm::ModelMessage& message,
+                                                     std::shared_ptr<const void> memory,
+                                                     std::span<const std::byte> image,
+                                                     const ModelOptions& options);
+
+    uint64_t key;
+    std::string id;
+    bool is_default;
+    int64_t loaded_unix_s;
+    shm::ModelFacts facts;
+    uint32_t context;         // prompt + answer
+    uint32_t vocab;           // ids a client may name, and a worker may send
+    std::string fingerprint;  // build + weights digest + float class + KV type
+    text::Tokenizer tokenizer;
+    std::optional<text::ChatTemplate> chat_template;  // empty: this model has none that works
+
+    const text::VocabularyView& vocabulary() const { return tokenizer.vocabulary(); }
+
+  private:
+    explicit Model(text::Tokenizer opened) : tokenizer(std::move(opened)) {}
+    std::shared_ptr<const void> memory_;
+};
+
+using ModelList = std::vector<std::shared_ptr<const Model>>;
+
+// The model of that id (of two, the one loaded last), or the default one for "". Null: none.
+std::shared_ptr<const Model> find_model(const ModelList& models, std::string_view id);
+
+class ModelCatalog {
+  public:
+    // Replaces a model of the same key.
+    void add(std::shared_ptr<const Model> model);
+    void remove(uint64_t key);
+    const std::shared_ptr<const ModelList>& list() const { return list_; }
+
+  private:
+    std::shared_ptr<const ModelList> list_ = std::make_shared<const ModelList>();
+};
+
+}  // namespace bitnetd::frontend

@@ -1,0 +1,126 @@
+#include "supervisor/frontend/api/models.h"
+
+#include <algorithm>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "common/base/clock.h"
+#include "shm/control/text_field.h"
+#include "supervisor/frontend/api/url_text.h"
+
+namespace bitnetd::frontend {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string utc_time(int64_t unix_s) {
+    const time_t time = unix_s;
+    std::tm parts{};
+    gmtime_r(&time, &parts);
+    char text[32];
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return text;
+}
+
+struct Workers {
+    size_t ready = 0;
+    Json devices = Json::array();  // each once
+    uint64_t decode_ns = 0;        // of the fastest worker that measured it
+    uint64_t prefill_token_ns = 0;
+};
+
+uint64_t faster(uint64_t best_ns, uint64_t ns) {
+    return best_ns == 0 || (ns != 0 && ns < best_ns) ? ns : best_ns;
+}
+
+Workers workers_of(const Model& model, const Dispatcher& dispatcher, const BoardSet& boards) {
+    Workers workers;
+    for (const auto& worker : dispatcher.workers()) {
+        if (worker.facts.model_key != model.key) continue;
+        workers.ready += worker.ready;
+        const Json device = worker.facts.device;
+        if (std::find(workers.devices.begin(), workers.devices.end(), device) ==
+            workers.devices.end()) {
+            workers.devices.push_back(device);
+        }
+        if (const shm::BoardView* board = boards.find(worker.facts.incarnation)) {
+            const shm::WorkerSnapshot snapshot = board->worker();
+            workers.decode_ns = faster(workers.decode_ns, snapshot.decode_ns);
+            workers.prefill_token_ns = faster(workers.prefill_token_ns, snapshot.prefill_token_ns);
+        }
+    }
+    return workers;
+}
+
+// null while it is not measured.
+Json per_second(uint64_t ns) {
+    return ns == 0 ? Json() : Json(static_cast<double>(kNsPerS) / static_cast<double>(ns));
+}
+
+Json describe(const Model& model, const Dispatcher& dispatcher, const BoardSet& boards) {
+    const Workers workers = workers_of(model, dispatcher, boards);
+    const shm::ModelFacts& facts = model.facts;
+    return {{"id", model.id},
+            {"object", "model"},
+            {"created", model.loaded_unix_s},
+            {"owned_by", "bitnetd"},
+            {"status", workers.ready > 0 ? "active" : "loading"},
+            {"architecture", shm::field_text(facts.architecture)},
+            {"parameter_count", facts.parameter_count},
+            {"quantization_format", shm::field_text(facts.quantization)},
+            {"context_length", model.context},
+            {"devices", workers.devices},
+            {"digest", shm::field_text(facts.digest)},
+            {"loaded_at", utc_time(model.loaded_unix_s)},
+            {"performance_metrics",
+             {{"decode_tokens_per_second", per_second(workers.decode_ns)},
+              {"prefill_tokens_per_second", per_second(workers.prefill_token_ns)}}},
+            {"resource_usage",
+             {{"weights_bytes", facts.weights_bytes},
+              {"file_bytes", facts.file_bytes},
+              {"workers_ready", workers.ready}}}};
+}
+
+bool passes(const Json& model, std::string_view query) {
+    for (const std::string_view name : {"status", "quantization_format"}) {
+        const auto wanted = query_value(query, name);
+        if (wanted && model[std::string(name)] != *wanted) return false;
+    }
+    const auto device = query_value(query, "device");
+    const Json& devices = model["devices"];
+    return !device || std::find(devices.begin(), devices.end(), Json(*device)) != devices.end();
+}
+
+// Texts of a model file may hold any bytes.
+std::string print(const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace
+
+std::string render_model_list(const ModelList& models, const Dispatcher& dispatcher,
+                              const BoardSet& boards, std::string_view query) {
+    Json data = Json::array();
+    size_t active = 0;
+    for (const auto& model : models) {
+        Json described = describe(*model, dispatcher, boards);
+        if (!passes(described, query)) continue;
+        active += described["status"] == "active";
+        data.push_back(std::move(described));
+    }
+    const size_t total = data.size();
+    return print({{"object", "list"},
+                  {"data", std::move(data)},
+                  {"total_count", total},
+                  {"active_count", active}});
+}
+
+std::optional<std::string> render_model(const ModelList& models, const Dispatcher& dispatcher,
+                                        const BoardSet& boards, std::string_view id) {
+    if (id.empty()) return std::nullopt;
+    const auto model = find_model(models, id);
+    if (model == nullptr) return std::nullopt;
+    return print(describe(*model, dispatcher, boards));
+}
+
+}  // namespace bitnetd::frontend

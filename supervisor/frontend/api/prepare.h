@@ -1,0 +1,43 @@
+// Preparing a generation: a request body becomes checked parameters and prompt token ids. The one
+// place where a client's JSON, chat template and tokenizer meet. Pure and bounded; large ones run
+// on pool threads, so it must not touch anything but its arguments.
+//   request_json.h -> generation_params.h -> chat_prompt.cc | completions_prompt.cc -> Prepared
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "supervisor/frontend/api/errors.h"
+#include "supervisor/frontend/api/generation_params.h"
+#include "supervisor/frontend/api/model_catalog.h"
+
+namespace bitnetd::frontend {
+
+struct Prompt {
+    std::shared_ptr<const std::vector<uint32_t>> ids;
+    std::string echo;  // with `echo`: the caller's text
+};
+
+struct Prepared {
+    RouteKind route = RouteKind::kChat;
+    GenerationParams params;
+    std::shared_ptr<const Model> model;
+    std::vector<Prompt> prompts;  // at least one
+
+    // Prompt + answer end here: max_tokens, capped to what is left of the context.
+    uint32_t position_limit(const Prompt& prompt) const;
+};
+
+using PrepareResult = std::variant<Prepared, ApiError>;
+
+PrepareResult prepare(RouteKind route, std::string_view body, const ModelList& models,
+                      const RequestLimits& limits);
+
+// What a route does with its own fields. Errors go to `fields`.
+void read_chat_prompt(Fields& fields, const RequestLimits& limits, Prepared& prepared);
+void read_completions_prompt(Fields& fields, const RequestLimits& limits, Prepared& prepared);
+
+}  // namespace bitnetd::frontend

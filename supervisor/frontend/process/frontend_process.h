@@ -1,0 +1,95 @@
+// The life of bitnetd-frontend: start over the control socket, one libuv loop, drain, end.
+//   One turn of the loop: timers -> prepare (announce sleep, look at the rings once more) ->
+//   poll(2) for clients, control socket and doorbell -> check (awake; take tokens in, hand flights
+//   out). Events that tokens became are written by http/ in its own prepare of the next turn.
+// Owns every long-lived part and the order of their end. Never here: what a message to a client
+// looks like, which worker is chosen. Loop thread only.
+#pragma once
+
+#include <uv.h>
+
+#include <array>
+
+#include "common/base/result.h"
+#include "shm/control/child_link.h"
+#include "supervisor/frontend/api/api.h"
+#include "supervisor/frontend/api/board_set.h"
+#include "supervisor/frontend/api/health.h"
+#include "supervisor/frontend/api/model_catalog.h"
+#include "supervisor/frontend/dispatch/dispatcher.h"
+#include "supervisor/frontend/gate/admission.h"
+#include "supervisor/frontend/http/server.h"
+#include "supervisor/frontend/process/uv_task_runner.h"
+
+namespace bitnetd::frontend {
+
+class FrontendProcess {
+  public:
+    // `link` has started; its setup messages are taken by run().
+    explicit FrontendProcess(shm::ChildLink& link);
+    ~FrontendProcess();
+    FrontendProcess(const FrontendProcess&) = delete;
+    FrontendProcess& operator=(const FrontendProcess&) = delete;
+
+    // Until drained or told to end; the exit code.
+    int run();
+
+  private:
+    Result<void> start();
+    Result<void> start_handles();
+
+    // Control messages: control_messages.cc.
+    Result<void> take_message(shm::Message message);
+    Result<void> take_listen(shm::Message message);
+    Result<void> take_board(const shm::Message& message);
+    Result<void> take_model(const shm::Message& message);
+    Result<void> take_model_gone(const shm::Message& message);
+    Result<void> take_peer(shm::Message message);
+    Result<void> take_peer_gone(const shm::Message& message);
+    Result<void> take_health(const shm::Message& message);
+
+    static void on_control(uv_poll_t* handle, int status, int events) noexcept;
+    static void on_doorbell(uv_poll_t* handle, int status, int events) noexcept;
+    static void on_prepare(uv_prepare_t* handle) noexcept;
+    static void on_check(uv_check_t* handle) noexcept;
+    static void on_heartbeat(uv_timer_t* handle) noexcept;
+    static void on_drain_deadline(uv_timer_t* handle) noexcept;
+    static void on_terminate(uv_signal_t* handle, int number) noexcept;
+
+    void read_control();
+    void set_wake_timer(uint64_t now_ns);
+    void show_http_stats();
+    void drain(int exit_code);
+    void end(int exit_code);
+    std::array<uv_handle_t*, 9> handles();
+    void close_handles();
+
+    shm::ChildLink& link_;
+    uv_loop_t loop_{};
+    uv_poll_t control_{};
+    uv_poll_t doorbell_{};
+    uv_prepare_t prepare_{};
+    uv_check_t check_{};
+    uv_idle_t no_sleep_{};  // active while records wait: poll(2) must not block
+    uv_timer_t heartbeat_{};
+    uv_timer_t wake_{};
+    uv_timer_t drain_deadline_{};
+    uv_signal_t terminate_{};
+    uint64_t wake_at_ns_ = UINT64_MAX;
+
+    Dispatcher dispatcher_;
+    Admission admission_;
+    ModelCatalog catalog_;
+    BoardSet boards_;
+    Health health_;
+    UvTaskRunner tasks_;
+    Api api_;
+    http::Server server_;
+    http::ServerStats shown_{};  // as last counted on the board
+
+    bool is_draining_ = false;
+    bool is_ending_ = false;
+    int exit_code_ = 0;
+};
+
+}  // namespace bitnetd::frontend
