@@ -32,6 +32,7 @@ StepLoop::StepLoop(const Settings& settings, const Parts& parts)
 bool StepLoop::turn() {
     const uint64_t now_ns = monotonic_ns();
     board_.heartbeat(now_ns);
+    if (drain_asked_.load(std::memory_order_relaxed)) drain("asked by a signal");
     // Often enough that a new frontend or a drain waits no longer than a short step.
     constexpr uint64_t kControlIntervalNs = 2 * kNsPerMs;
     if (now_ns - control_read_ns_ >= kControlIntervalNs) {

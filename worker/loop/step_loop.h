@@ -11,6 +11,7 @@
 // the rest again.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -61,6 +62,9 @@ class StepLoop {
     bool is_done() const { return done_; }
     ExitCode exit_code() const { return exit_code_; }
 
+    // The same as kDrain, heard at the next turn. Async-signal-safe.
+    void ask_to_drain() noexcept { drain_asked_.store(true, std::memory_order_relaxed); }
+
     // A control message that came before the loop ran.
     void on_message(shm::Message message);
 
@@ -108,6 +112,7 @@ class StepLoop {
 
     uint64_t control_read_ns_ = 0;
     uint64_t orphaned_until_ns_ = 0;  // 0: we have a supervisor
+    std::atomic<bool> drain_asked_{false};
     bool draining_ = false;
     bool done_ = false;
     ExitCode exit_code_ = kExitOk;

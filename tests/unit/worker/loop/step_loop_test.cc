@@ -262,6 +262,18 @@ TEST(StepLoop, DrainFinishesWhatIsThereAndGivesBackTheRest) {
     EXPECT_EQ(fixture.board().state(), shm::ProcessState::kStopped);
 }
 
+TEST(StepLoop, DrainsWhenAsked) {
+    LoopFixture fixture;
+    FakeFrontend frontend(1);
+    fixture.connect(frontend);
+    frontend.submit(request_of(1));
+    fixture.loop().turn();
+    fixture.loop().ask_to_drain();
+    EXPECT_EQ(fixture.loop().run(), kExitOk);
+    frontend.listen();
+    expect_same(frontend.heard(1), run_alone(request_of(1)));
+}
+
 TEST(StepLoop, EndsByItselfWhenTheSupervisorIsGone) {
     LoopFixture fixture;
     FakeFrontend frontend(1);
