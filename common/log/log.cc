@@ -72,7 +72,7 @@ void init(std::string_view role, Level level, Format format) {
     auto logger = terminal ? spdlog::stderr_color_mt("bitnetd") : spdlog::stderr_logger_mt("bitnetd");
     spdlog::set_default_logger(logger);
     spdlog::set_level(to_spdlog(level));
-    spdlog::set_pattern(g_json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","pid":%P,%v})"
+    spdlog::set_pattern(g_json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","process":%P,%v})"
                                : "%H:%M:%S.%e %^%-7l%$ " + g_role + " %v",
                         spdlog::pattern_time_type::utc);
     spdlog::flush_on(spdlog::level::debug);

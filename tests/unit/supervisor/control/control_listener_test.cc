@@ -1,0 +1,134 @@
+// Goal: tools get the list of segments; strangers, chatterers and crowds get nothing and do no
+// harm. Method: a listener on a loop in this thread, clients in the same thread; the loop is turned
+// by hand.
+#include "supervisor/control/control_listener.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "common/base/clock.h"
+#include "shm/control/text_field.h"
+
+namespace bitnetd::supervisor {
+namespace {
+
+class ControlListenerTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        std::string name =
+            (std::filesystem::temp_directory_path() / "bitnetd-test-XXXXXX").string();
+        ASSERT_NE(mkdtemp(name.data()), nullptr);
+        folder_ = name;
+        path_ = folder_ + "/control.sock";
+        ASSERT_EQ(uv_loop_init(&loop_), 0);
+        auto opened = ControlListener::open(&loop_, path_, [] {
+            std::vector<InspectEntry> entries;
+            for (uint64_t i = 1; i <= 3; ++i) {
+                entries.push_back(
+                    {inspect_item(i, InspectKind::kBoard, true, "worker/" + std::to_string(i)),
+                     Fd(open("/dev/null", O_RDONLY | O_CLOEXEC))});
+            }
+            return entries;
+        });
+        ASSERT_TRUE(opened.ok()) << opened.error().message;
+        listener_ = std::move(*opened);
+    }
+    void TearDown() override {
+        listener_.reset();
+        while (uv_run(&loop_, UV_RUN_DEFAULT) != 0) {
+        }
+        EXPECT_EQ(uv_loop_close(&loop_), 0);
+        EXPECT_FALSE(std::filesystem::exists(path_));
+        std::filesystem::remove_all(folder_);
+    }
+
+    shm::Channel connect() {
+        auto socket = shm::Channel::connect(path_);
+        EXPECT_TRUE(socket.ok());
+        return shm::Channel(std::move(*socket));
+    }
+
+    // Turns the loop until the client has something: a message, or the news that it was closed.
+    Result<std::optional<shm::Message>> next(shm::Channel& client) {
+        const uint64_t deadline = monotonic_ns() + 60 * kNsPerS;
+        while (true) {
+            uv_run(&loop_, UV_RUN_NOWAIT);
+            auto message = client.receive();
+            if (!message.ok() || message->has_value()) return message;
+            if (monotonic_ns() > deadline) return invalid("nothing came");
+        }
+    }
+
+    uv_loop_t loop_{};
+    std::string folder_;
+    std::string path_;
+    std::unique_ptr<ControlListener> listener_;
+};
+
+TEST_F(ControlListenerTest, AnswersWithTheListAndItsEnd) {
+    struct stat info {};
+    ASSERT_EQ(stat(path_.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777u, 0600u);
+    shm::Channel client = connect();
+    for (int question = 0; question < 2; ++question) {
+        ASSERT_TRUE(client.send(shm::MessageType::kInspect).ok());
+        for (uint64_t i = 1; i <= 3; ++i) {
+            auto message = next(client);
+            ASSERT_TRUE(message.ok() && message->has_value());
+            const auto item = (*message)->as<shm::InspectItem>();
+            ASSERT_TRUE(item.ok());
+            EXPECT_EQ(item->incarnation, i);
+            EXPECT_EQ(shm::field_text(item->name), "worker/" + std::to_string(i));
+            EXPECT_EQ((*message)->fds.size(), 1u);
+        }
+        auto end = next(client);
+        ASSERT_TRUE(end.ok() && end->has_value());
+        EXPECT_EQ((*end)->type, shm::MessageType::kInspectEnd);
+    }
+}
+
+TEST_F(ControlListenerTest, WrongMessageEndsTheSessionOnly) {
+    shm::Channel client = connect();
+    ASSERT_TRUE(client.send(shm::MessageType::kDrain).ok());
+    EXPECT_FALSE(next(client).ok());
+    shm::Channel other = connect();
+    ASSERT_TRUE(other.send(shm::MessageType::kInspect).ok());
+    EXPECT_TRUE(next(other).ok());
+}
+
+TEST_F(ControlListenerTest, GarbageEndsTheSessionOnly) {
+    shm::Channel client = connect();
+    const char garbage[] = "GET / HTTP/1.1\r\n\r\n";
+    ASSERT_GT(send(client.fd(), garbage, sizeof garbage, 0), 0);
+    EXPECT_FALSE(next(client).ok());
+}
+
+TEST_F(ControlListenerTest, MoreSessionsThanAllowedAreClosed) {
+    std::vector<shm::Channel> clients;
+    for (size_t i = 0; i < kControlSessionsMax; ++i) {
+        clients.push_back(connect());
+        ASSERT_TRUE(clients.back().send(shm::MessageType::kInspect).ok());
+        ASSERT_TRUE(next(clients.back()).ok());  // it is accepted by now
+    }
+    shm::Channel late = connect();
+    EXPECT_FALSE(next(late).ok());
+    clients.pop_back();  // one leaves, the next may come
+    while (true) {
+        shm::Channel retry = connect();
+        static_cast<void>(retry.send(shm::MessageType::kInspect));
+        if (next(retry).ok()) break;
+    }
+}
+
+TEST_F(ControlListenerTest, SecondListenerDoesNotStealThePlace) {
+    auto second = ControlListener::open(&loop_, path_, [] { return std::vector<InspectEntry>(); });
+    EXPECT_FALSE(second.ok());
+}
+
+}  // namespace
+}  // namespace bitnetd::supervisor
