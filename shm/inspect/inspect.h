@@ -25,7 +25,11 @@ Result<nlohmann::ordered_json> inspect_ring(std::span<const std::byte> memory);
 // zero.
 Result<nlohmann::ordered_json> inspect_board(std::span<const std::byte> memory, uint64_t now_ns);
 
-// The same for people: indented "name value" lines, records one a line.
+// All segments of the server that listens on `control_path`, one element each: name, kind,
+// incarnation, alive, and contents or error. Gives up after five seconds.
+Result<nlohmann::ordered_json> inspect_server(const std::string& control_path);
+
+// One of the objects above for people: indented "name value" lines, records one a line.
 std::string to_text(const nlohmann::ordered_json& value, size_t indent = 0);
 
 }  // namespace bitnetd::shm

@@ -20,7 +20,7 @@ TEST(StepPlan, IsNeverAMixtureOfTwoSteps) {
     Segment segment = std::move(Segment::map(fd.get(), Access::kReadWrite)).value();
     BoardWriter writer = std::move(BoardWriter::open(segment)).value();
     const BoardView view = std::move(BoardView::open(segment)).value();
-    const uint64_t wanted = test::kSanitized ? 5'000 : 50'000;
+    const uint64_t wanted = test::kSanitized ? 2'000 : 10'000;
     std::atomic<uint64_t> plans{0};
     std::thread worker([&] {
         std::vector<StepFlight> flights;
