@@ -150,8 +150,10 @@ void add_common(Rules& rules) {
     rules.allow_if(SCMP_SYS(newfstatat), {equal(3, AT_EMPTY_PATH)});
     // Threads, not processes.
     rules.allow_if(SCMP_SYS(clone), {masked(0, CLONE_VM | CLONE_THREAD, CLONE_VM | CLONE_THREAD)});
-    // A failed check aborts: a signal to ourselves, and to nobody else.
-    rules.allow_if(SCMP_SYS(tgkill), {equal(0, static_cast<uint64_t>(getpid()))});
+    // A failed check aborts, a crash point kills: signals to ourselves, and to nobody else.
+    const auto self = static_cast<uint64_t>(getpid());
+    rules.allow_if(SCMP_SYS(tgkill), {equal(0, self)});
+    rules.allow_if(SCMP_SYS(kill), {equal(0, self)});
     // Reads limits, of this process.
     rules.allow_if(SCMP_SYS(prlimit64), {equal(0, 0), equal(2, 0)});
     for (const int option : {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_GET_DUMPABLE}) {

@@ -10,7 +10,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
-#include <limits>
+#include <random>
 
 #include "common/base/bytes.h"
 #include "common/text/vocabulary_image.h"
@@ -324,6 +324,36 @@ TEST(Prepare, RefusesEveryHostileFileAndItsModelOfAnotherArchitecture) {
             EXPECT_EQ(packed.error().code, ErrorCode::kUnsupported) << name;
         }
     }
+}
+
+// Most mutations hit the keys and tensor infos, some the tensors.
+std::vector<std::byte> mutated(std::vector<std::byte> bytes, uint64_t head_bytes,
+                               std::mt19937_64& random) {
+    for (uint64_t changes = 1 + random() % 3; changes > 0; --changes) {
+        const uint64_t range = random() % 4 == 0 ? bytes.size() : head_bytes;
+        bytes[random() % range] = static_cast<std::byte>(random());
+    }
+    return bytes;
+}
+
+TEST(Prepare, SurvivesRandomMutations) {
+    const uint64_t seed = std::random_device{}();
+    std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+    std::mt19937_64 random(seed);
+    const auto good = ModelFile().bytes();
+    gguf::MemorySource source(good);
+    const uint64_t head_bytes = gguf::read(source)->data_start;
+    size_t loaded = 0;
+    for (int round = 0; round < 300; ++round) {
+        const auto packed = prepare_bytes(mutated(good, head_bytes, random));
+        if (!packed.ok()) {
+            EXPECT_FALSE(packed.error().message.empty());
+            continue;
+        }
+        expect_abi(*packed);
+        ++loaded;
+    }
+    EXPECT_GT(loaded, 0u);  // most of the head is token texts, where a change is harmless
 }
 
 // All of the segment behind the header: directory and tensors.
