@@ -1,7 +1,6 @@
 #include "worker/topology/thread_pool.h"
 
 #include <linux/futex.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -57,6 +56,9 @@ Result<std::unique_ptr<ThreadPool>> ThreadPool::create(const Options& options) {
     if (options.cores.empty()) return invalid("a thread pool needs at least one core");
     std::unique_ptr<ThreadPool> pool(new ThreadPool(options));
     pool->owner_ = pthread_self();
+    if (sched_getaffinity(0, sizeof(cpu_set_t), &pool->owner_affinity_) != 0) {
+        CPU_ZERO(&pool->owner_affinity_);  // more cores than the mask holds
+    }
     pool->pin(options.cores[0]);
     pool->workers_.reserve(options.cores.size() - 1);  // threads hold pointers into it
 
@@ -82,6 +84,9 @@ ThreadPool::~ThreadPool() {
     start({nullptr, nullptr});
     for (Worker& worker : workers_)
         pthread_join(worker.thread, nullptr);
+    if (pin_ && CPU_COUNT(&owner_affinity_) > 0) {
+        sched_setaffinity(0, sizeof owner_affinity_, &owner_affinity_);
+    }
 }
 
 void ThreadPool::pin(int core) noexcept {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <atomic>
 #include <cstdint>
@@ -26,7 +27,8 @@ class ThreadPool {
             20;  // how long a waiting thread spins before it sleeps; 0 on shared cores
     };
 
-    // Pins the calling thread too; it becomes thread 0 and is the only one that may call run().
+    // Pins the calling thread too; it becomes thread 0 and is the only one that may call run(). It
+    // gets its affinity back when the pool is destroyed.
     static Result<std::unique_ptr<ThreadPool>> create(const Options& options);
     ~ThreadPool();  // by thread 0
     ThreadPool(const ThreadPool&) = delete;
@@ -74,6 +76,7 @@ class ThreadPool {
     std::atomic<int> pinned_{0};
     std::vector<Worker> workers_;  // threads 1.. ; fixed size once threads run
     pthread_t owner_{};
+    cpu_set_t owner_affinity_{};  // as it was before create(); empty when it could not be read
 
     // Written by thread 0 before each start, read by the others after it.
     alignas(64) Job job_{};

@@ -9,8 +9,13 @@
 
 namespace bitnetd::kernels::lanes {
 
+constexpr int64_t kDotPrefetchLead =
+    512;  // bytes beyond the next rows, so that short rows lead enough
+
 // acc[i * N + j] = the lanes of x row i times w row j, before their reduction.
 //   x float [M] rows of stride x_stride; w T [N] rows of stride w_stride; k values each
+// Meanwhile the N rows after these are prefetched, one after the other: the memory system is best
+// at a single ascending stream, whatever the order in which the rows are then read.
 template <typename V, typename T, int M, int N>
 inline void dot_tile(const float* x, int64_t x_stride, const T* w, int64_t w_stride, int32_t k,
                      V* acc) {
@@ -26,6 +31,12 @@ inline void dot_tile(const float* x, int64_t x_stride, const T* w, int64_t w_str
             row[i] = V::load(x + i * x_stride + t);
 #pragma GCC unroll 16
         for (int j = 0; j < N; ++j) {
+            constexpr int kVectorBytes = 16 * static_cast<int>(sizeof(T));
+            if (j * kVectorBytes % 64 == 0) {  // once per cache line
+                const char* ahead =
+                    reinterpret_cast<const char*>(w + N * w_stride) + kDotPrefetchLead;
+                _mm_prefetch(ahead + (t * N / 16 + j) * kVectorBytes, _MM_HINT_T0);
+            }
             const V column = V::load(w + j * w_stride + t);
 #pragma GCC unroll 16
             for (int i = 0; i < M; ++i)
