@@ -18,15 +18,26 @@ Place place_of(int64_t t) {
             static_cast<int>(in_block / kTernaryBlockBytes) * 2};
 }
 
+// One whole block, written so that the compiler makes vectors of it.
+void pack_block(const int8_t* digits, uint8_t* out) {
+    for (int64_t p = 0; p < kTernaryBlockBytes; ++p) {
+        out[p] = static_cast<uint8_t>((digits[p] + 1) | (digits[p + 64] + 1) << 2 |
+                                      (digits[p + 128] + 1) << 4 | (digits[p + 192] + 1) << 6);
+    }
+}
+
 }  // namespace
 
 void pack_ternary_row(const int8_t* digits, int64_t k, uint8_t* out) noexcept {
-    std::memset(out, 0, static_cast<size_t>(ternary_row_bytes(k)));
-    for (int64_t t = 0; t < ternary_padded(k); ++t) {
-        const int code = t < k ? digits[t] + 1 : 1;
-        const Place place = place_of(t);
-        out[place.byte] = static_cast<uint8_t>(out[place.byte] | code << place.shift);
+    const int64_t whole = k / kTernaryBlock;
+    for (int64_t block = 0; block < whole; ++block) {
+        pack_block(digits + block * kTernaryBlock, out + block * kTernaryBlockBytes);
     }
+    const int64_t rest = k % kTernaryBlock;
+    if (rest == 0) return;
+    int8_t last[kTernaryBlock] = {};  // padding is weight 0
+    std::memcpy(last, digits + whole * kTernaryBlock, static_cast<size_t>(rest));
+    pack_block(last, out + whole * kTernaryBlockBytes);
 }
 
 void unpack_ternary_row(const uint8_t* packed, int64_t k, int8_t* digits) noexcept {

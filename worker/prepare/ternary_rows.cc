@@ -29,19 +29,24 @@ Result<void> check_codes(std::span<const int8_t> digits) {
 }
 
 // Byte p of a block of 128 holds weights p, p+32, p+64, p+96, the first in the top two bits.
-void decode_i2_s(const std::byte* row, std::span<int8_t> digits) {
+// Written so that the compiler makes vectors of it: a model has thousands of millions of weights.
+Result<void> decode_i2_s(const std::byte* row, std::span<int8_t> digits) {
     constexpr size_t kBlock = 128;
     constexpr size_t kBytes = 32;
+    unsigned bad = 0;  // bit pairs that are 11
     for (size_t block = 0; block < digits.size() / kBlock; ++block) {
+        const auto* in = reinterpret_cast<const uint8_t*>(row) + block * kBytes;
         int8_t* out = digits.data() + block * kBlock;
         for (size_t p = 0; p < kBytes; ++p) {
-            const auto byte = std::to_integer<unsigned>(row[block * kBytes + p]);
-            for (size_t part = 0; part < 4; ++part) {
-                out[p + part * kBytes] =
-                    static_cast<int8_t>(static_cast<int>(byte >> (6 - 2 * part) & 3) - 1);
-            }
+            out[p] = static_cast<int8_t>((in[p] >> 6) - 1);
+            out[p + 32] = static_cast<int8_t>((in[p] >> 4 & 3) - 1);
+            out[p + 64] = static_cast<int8_t>((in[p] >> 2 & 3) - 1);
+            out[p + 96] = static_cast<int8_t>((in[p] & 3) - 1);
         }
+        for (size_t p = 0; p < kBytes; ++p)
+            bad |= in[p] & in[p] >> 1 & 0x55u;
     }
+    return bad == 0 ? Result<void>() : check_codes(digits);
 }
 
 constexpr size_t kTqBlock = 256;
@@ -86,8 +91,7 @@ Result<TernaryDecoder> TernaryDecoder::create(TypeId type, std::span<const std::
 Result<void> TernaryDecoder::decode(std::span<const std::byte> row, std::span<int8_t> digits) {
     switch (type_) {
         case TypeId::kI2_S:
-            decode_i2_s(row.data(), digits);
-            return check_codes(digits);
+            return decode_i2_s(row.data(), digits);
         case TypeId::kTQ1_0:
         case TypeId::kTQ2_0:
             return decode_blocks(row, digits);
