@@ -78,7 +78,7 @@ class Game {
                 publish(input.take<uint16_t>());
                 break;
             case 8:
-                static_cast<void>(inspect_ring(span()));
+                inspect();
                 break;
             default:
                 open();
@@ -118,6 +118,9 @@ class Game {
         const auto count = reader_->drain(check);
         BITNETD_CHECK(!count.ok() || *count <= kRingCapacityMin / kRecordAlignment);
     }
+    void inspect() {
+        if (inspections_++ < 4) static_cast<void>(inspect_ring(span()));  // slow next to the rest
+    }
     void publish(size_t bytes) {
         if (!writer_) return;
         const std::byte payload[ring_payload_max(kRingCapacityMin)] = {};
@@ -129,6 +132,7 @@ class Game {
     std::unique_ptr<std::byte, Free> memory_;
     std::optional<RingReader> reader_;
     std::optional<RingWriter> writer_;
+    size_t inspections_ = 0;
 };
 
 }  // namespace
