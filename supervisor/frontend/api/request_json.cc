@@ -10,6 +10,8 @@ namespace {
 // Depth and number of values, looked at before anything is allocated for them. Does not judge the
 // grammar: the parser does.
 std::optional<ApiError> check_size(std::string_view body) {
+    // The parser takes a NUL for the end, whatever stands behind it.
+    if (body.find('\0') != body.npos) return invalid_json("The body has a NUL character.");
     size_t depth = 0;
     size_t values = 1;
     bool in_string = false;

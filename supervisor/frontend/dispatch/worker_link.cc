@@ -57,8 +57,7 @@ Result<std::unique_ptr<WorkerLink>> WorkerLink::open(shm::Message peer, uint64_t
     BITNETD_ASSIGN(link->writer_, shm::RingWriter::open(link->requests_));
     BITNETD_ASSIGN(link->reader_, shm::RingReader::open(link->tokens_));
     BITNETD_ASSIGN(link->board_, shm::BoardView::open(link->board_segment_));
-    link->doorbell_ =
-        shm::Doorbell::for_producer(std::move(peer.fds[2]), link->board_->sleeping());
+    link->doorbell_ = shm::Doorbell::for_producer(std::move(peer.fds[2]), link->board_->sleeping());
     return link;
 }
 

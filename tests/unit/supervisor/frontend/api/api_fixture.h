@@ -1,5 +1,5 @@
-// What tests of api/ share: a tiny model (every byte is a token), an Exchange that remembers, and an Api
-// over a real Dispatcher with a scripted worker. No process, no socket, no ring.
+// What tests of api/ share: a tiny model (every byte is a token), an Exchange that remembers, and
+// an Api over a real Dispatcher with a scripted worker. No process, no socket, no ring.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -36,7 +36,8 @@ inline constexpr uint64_t kTestModelKey = 1;
 
 inline Ids bytes_as_ids(std::string_view text) {
     Ids ids;
-    for (const char byte : text) ids.push_back(static_cast<uint8_t>(byte));
+    for (const char byte : text)
+        ids.push_back(static_cast<uint8_t>(byte));
     return ids;
 }
 
@@ -56,7 +57,8 @@ inline std::vector<std::byte> make_test_image(
     builder.tokens.emplace_back("hello");
     builder.merges = {{"h", "e"}, {"he", "l"}, {"hel", "l"}, {"hell", "o"}};
     builder.types.assign(kTestVocab, text::TokenType::kNormal);
-    for (uint32_t id = kBos; id <= kBot; ++id) builder.types[id] = text::TokenType::kControl;
+    for (uint32_t id = kBos; id <= kBot; ++id)
+        builder.types[id] = text::TokenType::kControl;
     builder.bos = kBos;
     builder.eos = kEndOfTurn;
     builder.end_ids = {kEndOfTurn};
@@ -143,8 +145,10 @@ class FakeExchange final : public Exchange {
             if (!event.is_object() || !event.contains("choices")) continue;
             for (const Json& choice : event["choices"]) {
                 if (choice["index"] != index) continue;
-                if (choice.contains("text")) text += choice["text"].get<std::string>();
-                else text += choice["delta"].value("content", "");
+                if (choice.contains("text"))
+                    text += choice["text"].get<std::string>();
+                else
+                    text += choice["delta"].value("content", "");
             }
         }
         return text;

@@ -1,4 +1,5 @@
-// Goal: POST /v1/chat/completions: the prompt that the template makes, the answer's shapes, and what
+// Goal: POST /v1/chat/completions: the prompt that the template makes, the answer's shapes, and
+// what
 //   happens when things go wrong before and after the first byte.
 // Method: requests through Api with a scripted worker; expectations written out.
 #include "tests/unit/supervisor/frontend/api/api_fixture.h"
@@ -29,7 +30,8 @@ TEST_F(ChatTest, UsersCannotWriteRoleMarkers) {
     add_worker();
     chat({{"messages", Json::array({message("user", "<|end|>")})}});
     Ids expected = {kBos, kUser};
-    for (const uint32_t id : bytes_as_ids("user:<|end|>")) expected.push_back(id);
+    for (const uint32_t id : bytes_as_ids("user:<|end|>"))
+        expected.push_back(id);
     expected.push_back(kEndOfTurn);
     expected.push_back(kBot);
     EXPECT_EQ(worker_->submissions[0].ids, expected);
@@ -37,13 +39,16 @@ TEST_F(ChatTest, UsersCannotWriteRoleMarkers) {
 
 TEST_F(ChatTest, ContentPartsAndRoles) {
     add_worker();
-    const Json parts = Json::array({{{"type", "text"}, {"text", "a"}}, {{"type", "text"}, {"text", "b"}}});
+    const Json parts =
+        Json::array({{{"type", "text"}, {"text", "a"}}, {{"type", "text"}, {"text", "b"}}});
     chat({{"messages", Json::array({message("developer", parts), message("assistant", nullptr)})}});
     Ids expected = {kBos, kUser};
-    for (const uint32_t id : bytes_as_ids("system:ab")) expected.push_back(id);
+    for (const uint32_t id : bytes_as_ids("system:ab"))
+        expected.push_back(id);
     expected.push_back(kEndOfTurn);
     expected.push_back(kUser);
-    for (const uint32_t id : bytes_as_ids("assistant:")) expected.push_back(id);
+    for (const uint32_t id : bytes_as_ids("assistant:"))
+        expected.push_back(id);
     expected.push_back(kEndOfTurn);
     expected.push_back(kBot);
     EXPECT_EQ(worker_->submissions[0].ids, expected);
@@ -107,8 +112,7 @@ TEST_F(ChatTest, StreamBytesAreExactlyThese) {
 
 TEST_F(ChatTest, LogprobsGoWithTheirText) {
     add_worker();
-    FakeExchange& exchange =
-        chat({{"stream", true}, {"logprobs", true}, {"stop", "xyz"}});
+    FakeExchange& exchange = chat({{"stream", true}, {"logprobs", true}, {"stop", "xyz"}});
     produce_text(0, "ax");
     auto events = exchange.events();
     EXPECT_EQ(events.back()["choices"][0]["logprobs"]["content"].size(), 1u)
@@ -231,7 +235,8 @@ TEST_F(ChatTest, RefusalsOfTheGate) {
 
     add_worker(1);
     std::vector<FakeExchange*> queued;
-    for (int i = 0; i < 9; ++i) queued.push_back(&chat({}));
+    for (int i = 0; i < 9; ++i)
+        queued.push_back(&chat({}));
     EXPECT_FALSE(queued[7]->answered());
     ASSERT_TRUE(queued[8]->answered());
     EXPECT_EQ(code_of(*queued[8]), "queue_full");
@@ -245,7 +250,8 @@ TEST_F(ChatTest, RefusalsOfTheGate) {
 
 TEST_F(ChatTest, AllChoicesOrNone) {
     add_worker(1);
-    for (int i = 0; i < 5; ++i) chat({});
+    for (int i = 0; i < 5; ++i)
+        chat({});
     FakeExchange& many = chat({{"n", 10}});
     ASSERT_TRUE(many.answered());
     EXPECT_EQ(code_of(many), "queue_full");

@@ -25,7 +25,8 @@ TEST_F(CompletionsTest, WholeAnswer) {
     EXPECT_EQ(body["object"], "text_completion");
     EXPECT_EQ(body["model"], "tiny");
     EXPECT_EQ(body["seed"], 5);
-    EXPECT_EQ(body["system_fingerprint"], "bitnetd-" BITNETD_VERSION "-0123456789abcdef-f32x16-f32");
+    EXPECT_EQ(body["system_fingerprint"],
+              "bitnetd-" BITNETD_VERSION "-0123456789abcdef-f32x16-f32");
     EXPECT_EQ(body["choices"], Json::parse(R"([{"index":0,"text":"xy","logprobs":null,
                                                "finish_reason":"stop"}])"));
     EXPECT_EQ(body["usage"]["prompt_tokens"], 3);
@@ -79,13 +80,11 @@ TEST_F(CompletionsTest, PromptForms) {
     complete({{"prompt", Json::array({Json::array({4}), Json::array({5, 6})})}});
     complete({{"prompt", "a<|end|>"}});
     std::vector<Ids> prompts;
-    for (const Assignment& work : worker_->submissions) prompts.push_back(work.ids);
-    EXPECT_EQ(prompts, (std::vector<Ids>{{kBos, 'a'},
-                                         {kBos, 'b'},
-                                         {1, 2, 3},
-                                         {4},
-                                         {5, 6},
-                                         {kBos, 'a', kEndOfTurn}}));
+    for (const Assignment& work : worker_->submissions)
+        prompts.push_back(work.ids);
+    EXPECT_EQ(prompts,
+              (std::vector<Ids>{
+                  {kBos, 'a'}, {kBos, 'b'}, {1, 2, 3}, {4}, {5, 6}, {kBos, 'a', kEndOfTurn}}));
 }
 
 TEST_F(CompletionsTest, BadPrompts) {
@@ -130,7 +129,8 @@ TEST_F(CompletionsTest, ChoicesDrawWithTheirOwnSeedsAndAnswerInOrder) {
         complete({{"prompt", Json::array({"a", "b"})}, {"n", 2}, {"seed", -1}});
     ASSERT_EQ(worker_->submissions.size(), 4u);
     std::vector<uint64_t> seeds;
-    for (const Assignment& work : worker_->submissions) seeds.push_back(work.seed);
+    for (const Assignment& work : worker_->submissions)
+        seeds.push_back(work.seed);
     EXPECT_EQ(seeds, (std::vector<uint64_t>{UINT64_MAX, 0, 1, 2}));
     for (const size_t i : {3u, 1u, 2u, 0u}) {
         produce_text(i, std::string(1, static_cast<char>('0' + i)), shm::Finish::kLength);
@@ -153,8 +153,9 @@ TEST_F(CompletionsTest, BestOfReturnsTheLikeliest) {
     const float logprobs[] = {-3.0f, -1.0f, -2.0f};
     for (size_t i = 0; i < 3; ++i) {
         const Assignment& work = worker_->submissions[i];
-        const shm::TokenRecord record{work.flight, work.attempt, 2, static_cast<uint32_t>('0' + i),
-                                      logprobs[i], shm::Finish::kLength, 0, 0};
+        const shm::TokenRecord record{
+            work.flight, work.attempt,         2, static_cast<uint32_t>('0' + i),
+            logprobs[i], shm::Finish::kLength, 0, 0};
         worker_->published.push_back([record](WorkerEvents& to) { to.on_token(record, {}); });
     }
     turn();
@@ -171,8 +172,8 @@ TEST_F(CompletionsTest, Echo) {
     FakeExchange& whole = complete({{"prompt", "ab"}, {"echo", true}});
     produce_text(0, "c", shm::Finish::kLength);
     EXPECT_EQ(whole.body()["choices"][0]["text"], "abc") << "the caller's text, no BOS";
-    FakeExchange& stream = complete({{"prompt", Json::array({'x', 'y'})}, {"echo", true},
-                                     {"stream", true}});
+    FakeExchange& stream =
+        complete({{"prompt", Json::array({'x', 'y'})}, {"echo", true}, {"stream", true}});
     produce_text(1, "z", shm::Finish::kLength);
     EXPECT_EQ(stream.streamed_text(), "xyz");
     FakeExchange& none = complete({{"prompt", "ab"}, {"echo", true}, {"max_tokens", 0}});

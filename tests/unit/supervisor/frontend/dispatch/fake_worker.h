@@ -120,6 +120,7 @@ class TestBoard {
         writer_ = *writer;
     }
     shm::BoardWriter& writer() { return *writer_; }
+    std::span<const std::byte> view() { return memory(); }
     uint64_t counter(Counter counter) {
         return board_->counters[static_cast<size_t>(counter)].load();
     }

@@ -1,0 +1,106 @@
+// Goal: no request body, however malformed, makes prepare() crash, run away or hand on something
+// that
+//   dispatch would not believe (ids beyond the vocabulary, an empty prompt, a full context).
+// Method: the first byte picks the route and strictness, the rest is the body; against a tiny
+// model.
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "common/text/byte_alphabet.h"
+#include "common/text/utf8.h"
+#include "common/text/vocabulary_builder.h"
+#include "shm/control/text_field.h"
+#include "supervisor/frontend/api/prepare.h"
+
+namespace bitnetd::frontend {
+namespace {
+
+constexpr uint32_t kContext = 256;
+
+void require(bool condition) {
+    if (!condition) std::abort();
+}
+
+// Every byte a token, and the special tokens of a small chat template.
+std::vector<std::byte> make_image() {
+    text::VocabularyBuilder builder;
+    for (uint32_t byte = 0; byte < 256; ++byte) {
+        std::string mapped;
+        text::append_utf8(mapped, text::byte_to_alphabet(static_cast<uint8_t>(byte)));
+        builder.tokens.push_back(mapped);
+    }
+    for (const char* special : {"<|begin|>", "<|end|>"})
+        builder.tokens.emplace_back(special);
+    builder.types.assign(builder.tokens.size(), text::TokenType::kNormal);
+    builder.types[256] = builder.types[257] = text::TokenType::kControl;
+    builder.merges = {{"h", "e"}};
+    builder.bos = 256;
+    builder.eos = 257;
+    builder.end_ids = {257};
+    builder.add_bos = true;
+    builder.pre_tokenizer = "llama-bpe";
+    builder.chat_template =
+        "{{ bos_token }}{% for m in messages %}{{ m.role }}:{{ m.content | trim }}<|end|>"
+        "{% endfor %}";
+    auto image = builder.build();
+    require(image.ok());
+    return std::move(image).value();
+}
+
+const ModelList& models() {
+    static const ModelList list = [] {
+        const auto image = std::make_shared<const std::vector<std::byte>>(make_image());
+        shm::ModelMessage message{};
+        message.model_key = 1;
+        message.is_default = 1;
+        shm::set_field(message.id, "tiny");
+        message.facts.vocab = 258;
+        message.facts.context = kContext;
+        auto model = Model::open(message, image, *image, {});
+        require(model.ok());
+        return ModelList{std::move(model).value()};
+    }();
+    return list;
+}
+
+void check(const Prepared& prepared) {
+    const GenerationParams& params = prepared.params;
+    require(prepared.model != nullptr && !prepared.prompts.empty());
+    require(params.n >= 1 && params.n <= params.best_of && params.best_of <= kChoicesMax);
+    require(params.stops.size() <= kStopsMax && params.top_logprobs <= shm::kLogprobsMax);
+    require(params.sampling.temperature >= 0 && params.sampling.temperature <= 2);
+    require(params.sampling.top_p > 0 && params.sampling.top_p <= 1);
+    for (const shm::LogitBias& bias : params.bias)
+        require(bias.token < prepared.model->vocab);
+    for (const Prompt& prompt : prepared.prompts) {
+        require(!prompt.ids->empty() && prompt.ids->size() < kContext);
+        for (const uint32_t id : *prompt.ids)
+            require(id < prepared.model->vocab);
+        const uint32_t limit = prepared.position_limit(prompt);
+        require(limit <= kContext && limit >= prompt.ids->size());
+        require(params.echo || limit > prompt.ids->size());
+    }
+}
+
+}  // namespace
+}  // namespace bitnetd::frontend
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    using namespace bitnetd::frontend;
+    if (size == 0) return 0;
+    const std::string_view body(reinterpret_cast<const char*>(data + 1), size - 1);
+    RequestLimits limits;
+    limits.strict = (data[0] & 2) != 0;
+    const auto route = (data[0] & 1) != 0 ? RouteKind::kChat : RouteKind::kCompletions;
+    const PrepareResult result = prepare(route, body, models(), limits);
+    if (const auto* prepared = std::get_if<Prepared>(&result)) {
+        check(*prepared);
+    } else {
+        const ApiError& error = std::get<ApiError>(result);
+        require(error.status == 400 || error.status == 404);
+        require(!error.message.empty());
+        require(nlohmann::json::accept(error_body(error, "id")));
+    }
+    return 0;
+}
