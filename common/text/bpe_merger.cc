@@ -28,25 +28,31 @@ void BpeMerger::encode(std::string_view piece, std::vector<uint32_t>& out) {
         symbols_.push_back({symbol, i, i == 0 ? kEnd : i - 1, i + 1 == count ? kEnd : i + 1});
     }
     for (uint32_t i = 0; i < count; ++i)
-        consider(i);
+        find_candidate(i);
+    std::make_heap(heap_.begin(), heap_.end(), comes_later);
     merge_all();
     emit(piece, out);
 }
 
-// Puts the pair that starts at `left` on the heap if it can be joined.
-void BpeMerger::consider(uint32_t left) {
+// Appends the pair that starts at `left` if it can be joined.
+bool BpeMerger::find_candidate(uint32_t left) {
     const Symbol& symbol = symbols_[left];
-    if (symbol.next == kEnd) return;
+    if (symbol.next == kEnd) return false;
     const MergeEntry* merge = vocabulary_.find_merge(symbol.symbol, symbols_[symbol.next].symbol);
-    if (merge == nullptr) return;
-    heap_.push_back({left, merge});
-    std::push_heap(heap_.begin(), heap_.end(), comes_later);
+    if (merge == nullptr) return false;
+    heap_.push_back({uint64_t{merge->rank} << 32 | left, merge});
+    return true;
+}
+
+void BpeMerger::consider(uint32_t left) {
+    if (find_candidate(left)) std::push_heap(heap_.begin(), heap_.end(), comes_later);
 }
 
 void BpeMerger::merge_all() {
     while (!heap_.empty()) {
         std::pop_heap(heap_.begin(), heap_.end(), comes_later);
-        const auto [index, merge] = heap_.back();
+        const MergeEntry* merge = heap_.back().merge;
+        const uint32_t index = heap_.back().left();
         heap_.pop_back();
         Symbol& left = symbols_[index];
         // Either side may have been joined to something else since this candidate was found.

@@ -29,15 +29,14 @@ class BpeMerger {
         uint32_t next;  // index of the neighbour, or kEnd
     };
     struct Candidate {
-        uint32_t left;  // index of the left symbol
+        uint64_t order;  // rank, then the index of the left symbol
         const MergeEntry* merge;
+        uint32_t left() const { return static_cast<uint32_t>(order); }
     };
-    static bool comes_later(const Candidate& a, const Candidate& b) {
-        if (a.merge->rank != b.merge->rank) return a.merge->rank > b.merge->rank;
-        return a.left > b.left;
-    }
+    static bool comes_later(const Candidate& a, const Candidate& b) { return a.order > b.order; }
 
     bool encode_whole(std::string_view piece, std::vector<uint32_t>& out);
+    bool find_candidate(uint32_t left);
     void consider(uint32_t left);
     void merge_all();
     void emit(std::string_view piece, std::vector<uint32_t>& out) const;

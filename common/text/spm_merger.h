@@ -29,15 +29,13 @@ class SpmMerger {
         uint32_t next;
     };
     struct Candidate {
-        float score;
-        uint32_t left;
+        uint64_t order;  // falling score, then the index of the left symbol
         uint32_t bytes;  // of the joined text; tells whether either side has changed since
+        uint32_t left() const { return static_cast<uint32_t>(order); }
     };
-    static bool comes_later(const Candidate& a, const Candidate& b) {
-        if (a.score != b.score) return a.score < b.score;
-        return a.left > b.left;
-    }
+    static bool comes_later(const Candidate& a, const Candidate& b) { return a.order > b.order; }
 
+    bool find_candidate(std::string_view text, uint32_t left);
     void consider(std::string_view text, uint32_t left);
     void merge_all(std::string_view text);
     void emit(std::string_view text, std::vector<uint32_t>& out) const;

@@ -6,14 +6,30 @@
 #include "common/text/bpe_merger.h"
 #include "common/text/spm_merger.h"
 #include "common/text/utf8.h"
+#include "common/text/word_cache.h"
 
 namespace bitnetd::text {
+
+namespace {
+
+constexpr std::string_view kSpace = "\u2581";  // what SPM vocabularies write for a space
+
+// Where the word at `at` ends: before the first space that follows something else.
+size_t word_end(std::string_view text, size_t at) {
+    while (text.substr(at).starts_with(kSpace))
+        at += kSpace.size();
+    return std::min(text.find(kSpace, at), text.size());
+}
+
+}  // namespace
 
 Result<Tokenizer> Tokenizer::create(VocabularyView vocabulary, size_t text_bytes_max) {
     Tokenizer tokenizer(vocabulary);
     tokenizer.text_bytes_max_ = std::min(text_bytes_max, kTextBytesMax);
     if (vocabulary.model() == VocabularyModel::kBpe) {
         BITNETD_ASSIGN(tokenizer.pre_tokenizer_, PreTokenizer::create(vocabulary.pre_tokenizer()));
+    } else {
+        tokenizer.words_are_apart_ = are_words_apart(vocabulary);
     }
     return tokenizer;
 }
@@ -74,16 +90,29 @@ Result<void> Tokenizer::encode_bpe(const std::vector<Fragment>& fragments,
             continue;
         }
         BITNETD_ASSIGN(const auto pieces, pre_tokenizer_->split(fragment.text));
-        for (const std::string_view piece : pieces)
+        WordCache cache(fragment.text.size());
+        for (const std::string_view piece : pieces) {
+            if (cache.replay(piece, out)) continue;
+            const size_t begin = out.size();
             merger.encode(piece, out);
+            cache.remember(piece, begin, out);
+        }
     }
     return {};
+}
+
+// Whether no token has U+2581 behind another character.
+bool Tokenizer::are_words_apart(const VocabularyView& vocabulary) {
+    for (uint32_t id = 0; id < vocabulary.token_count(); ++id) {
+        const std::string_view text = vocabulary.text(id);
+        if (word_end(text, 0) != text.size()) return false;
+    }
+    return true;
 }
 
 void Tokenizer::encode_spm(const std::vector<Fragment>& fragments,
                            std::vector<uint32_t>& out) const {
     SpmMerger merger(vocabulary_);
-    std::string text;
     bool after_special = true;  // the start of the text counts
     for (const Fragment& fragment : fragments) {
         if (fragment.id != kNoId) {
@@ -91,16 +120,27 @@ void Tokenizer::encode_spm(const std::vector<Fragment>& fragments,
             after_special = true;
             continue;
         }
-        text.clear();
-        if (after_special && vocabulary_.has(kAddSpacePrefix)) text += "\u2581";
+        std::string text;
+        if (after_special && vocabulary_.has(kAddSpacePrefix)) text += kSpace;
         for (const char c : fragment.text) {
             if (c == ' ')
-                text += "\u2581";
+                text += kSpace;
             else
                 text += c;
         }
         after_special = false;
-        merger.encode(text, out);
+        // In ill-formed text a broken character may swallow the space behind it.
+        const bool by_word = words_are_apart_ && is_utf8(text);
+        WordCache cache(text.size());
+        for (size_t at = 0; at < text.size();) {
+            const size_t end = by_word ? word_end(text, at) : text.size();
+            const std::string_view word = std::string_view(text).substr(at, end - at);
+            at = end;
+            if (cache.replay(word, out)) continue;
+            const size_t begin = out.size();
+            merger.encode(word, out);
+            cache.remember(word, begin, out);
+        }
     }
 }
 

@@ -52,11 +52,14 @@ class Tokenizer {
                                   std::vector<uint32_t>& out) const;
     Result<void> encode_bpe(const std::vector<Fragment>& fragments,
                             std::vector<uint32_t>& out) const;
+    static bool are_words_apart(const VocabularyView& vocabulary);
     void encode_spm(const std::vector<Fragment>& fragments, std::vector<uint32_t>& out) const;
 
     VocabularyView vocabulary_;
     SpecialTokens specials_;
     std::optional<PreTokenizer> pre_tokenizer_;  // BPE only
+    // SPM: no token reaches over the end of a word, so words can be merged one by one.
+    bool words_are_apart_ = false;
     size_t text_bytes_max_ = kTextBytesMax;
 };
 
