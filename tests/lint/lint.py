@@ -22,6 +22,8 @@ ALLOWED = {
     "common/config": ["common/base"],
     "common/confine": ["common/base", "common/log"],
     "common/gguf": ["common/base"],
+    "common/quant": ["common/base"],
+    "common/safetensors": ["common/base", "common/gguf"],
     "common/text": ["common/base"],
     "shm": ["common"],
     "supervisor/lifecycle": ["shm", "common"],

@@ -1,0 +1,81 @@
+// I2_S: two bits a weight in one of three arrangements, one f32 scale behind the matrix.
+#include <cstring>
+
+#include "common/quant/block_bits.h"
+#include "common/quant/ternary_families.h"
+
+namespace bitnetd::quant {
+namespace {
+
+// Byte p of a block holds elements p, p + bytes, p + 2 bytes, p + 3 bytes, the first in the top
+// bits. Blocks of one byte are the sequential arrangement.
+template <size_t block_bytes>
+bool decode_blocks(const std::byte* codes, size_t bytes, int8_t* digits) noexcept {
+    bool bad = false;
+    for (size_t block = 0; block < bytes; block += block_bytes) {
+        for (size_t p = 0; p < block_bytes; ++p) {
+            const unsigned byte = byte_at(codes, block + p);
+            bad |= has_code_3(byte);
+            for (size_t part = 0; part < 4; ++part) {
+                digits[4 * block + part * block_bytes + p] =
+                    static_cast<int8_t>(static_cast<int>(two_bits(byte, 3 - part)) - 1);
+            }
+        }
+    }
+    return !bad;
+}
+
+struct Arrangement {
+    uint64_t elements;  // of a block; rows begin with one
+    bool (*decode)(const std::byte* codes, size_t bytes, int8_t* digits) noexcept;
+};
+
+Arrangement arrangement_of(I2sLayout layout) {
+    if (layout == I2sLayout::kBlocks64) return {64, decode_blocks<16>};
+    if (layout == I2sLayout::kSequential) return {4, decode_blocks<1>};
+    return {128, decode_blocks<32>};
+}
+
+class I2s final : public TernaryMatrix {
+  public:
+    I2s(Shape shape, ReadAt read, const Arrangement& arrangement)
+        : TernaryMatrix(shape, std::move(read), 1, ScalesPer::kMatrix), arrangement_(arrangement) {}
+
+    Result<void> read_scale() {
+        BITNETD_ASSIGN(scale_, fetch_scale(shape().rows * row_bytes()));
+        return {};
+    }
+
+  protected:
+    Result<void> decode(uint64_t first, uint64_t count, std::span<int8_t> digits,
+                        std::span<float> scales) override {
+        const uint64_t bytes = count * row_bytes();
+        BITNETD_ASSIGN(const std::byte* codes, fetch(first * row_bytes(), bytes, buffer_));
+        scales[0] = scale_;
+        if (arrangement_.decode(codes, static_cast<size_t>(bytes), digits.data())) return {};
+        return refuse_code_3(digits, shape().columns, first);
+    }
+
+  private:
+    uint64_t row_bytes() const { return shape().columns / 4; }
+
+    Arrangement arrangement_;
+    float scale_ = 0;
+    std::vector<std::byte> buffer_;
+};
+
+}  // namespace
+
+OpenedTernary open_i2_s(Shape shape, ReadAt read, const TernaryOptions& options) {
+    const Arrangement arrangement = arrangement_of(options.i2s_layout);
+    if (shape.columns % arrangement.elements != 0) {
+        return unsupported("an I2_S matrix of " + to_string(shape) +
+                           " has rows that do not begin with a block of " +
+                           std::to_string(arrangement.elements));
+    }
+    auto matrix = std::make_unique<I2s>(shape, std::move(read), arrangement);
+    BITNETD_TRY(matrix->read_scale());
+    return OpenedTernary(std::move(matrix));
+}
+
+}  // namespace bitnetd::quant
