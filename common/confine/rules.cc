@@ -188,6 +188,7 @@ Result<void> add_rules(scmp_filter_ctx filter, Profile profile) {
             break;
         case Profile::kFrontend:
             rules.allow(kFrontend);
+            rules.allow_if(SCMP_SYS(ioctl), {equal(1, FIONBIO)});  // libuv: on accepted sockets
             break;
     }
     return rules.result();
