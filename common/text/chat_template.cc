@@ -14,9 +14,7 @@ namespace bitnetd::text {
 
 namespace {
 
-// A conversation of thousands of messages takes some hundred thousand steps; this many take about a
-// second on one core.
-constexpr uint64_t kStepsMax = 8'000'000;
+// Of all strings that one render makes, summed up.
 constexpr uint64_t kTextBytesMax = 512u << 20;
 
 }  // namespace
@@ -40,7 +38,7 @@ Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
 Result<MarkedText> ChatTemplate::render(const nlohmann::ordered_json& variables,
                                         const RenderOptions& options) const {
     if (!variables.is_object()) return invalid("chat template: the variables are no object");
-    jinja::Context context{jinja::Budget(kStepsMax, kTextBytesMax), {}};
+    jinja::Context context{jinja::Budget(options.steps_max, kTextBytesMax), {}};
     const time_t now = options.now_unix_s.value_or(unix_seconds());
     if (gmtime_r(&now, &context.now) == nullptr) return invalid("chat template: no such time");
 

@@ -24,6 +24,9 @@ struct RenderOptions {
     // What strftime_now sees, in UTC; the clock when absent.
     std::optional<int64_t> now_unix_s;
     size_t output_bytes_max = 16u << 20;
+    // A conversation of thousands of messages takes some hundred thousand steps; the default is
+    // about a second on one core.
+    uint64_t steps_max = 8'000'000;
 };
 
 class ChatTemplate {

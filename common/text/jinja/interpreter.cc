@@ -206,14 +206,17 @@ Result<void> Interpreter::execute_set(const Statement& statement) {
 Result<void> Interpreter::bind_parameters(const Statement& macro, const Arguments& arguments) {
     const size_t given = arguments.positional.size();
     if (given > macro.parameters.size()) return invalid("too many arguments");
-    for (const auto& [name, value] : arguments.named) {
-        const auto place = std::find_if(macro.parameters.begin(), macro.parameters.end(),
-                                        [&](const Argument& p) { return p.name == name; });
-        if (place == macro.parameters.end()) return invalid("no parameter '" + name + "'");
-        if (place < macro.parameters.begin() + static_cast<ptrdiff_t>(given)) {
-            return invalid("got '" + name + "' twice");
+    for (const auto& argument : arguments.named) {
+        const auto place =
+            std::find_if(macro.parameters.begin(), macro.parameters.end(),
+                         [&](const Argument& p) { return p.name == argument.first; });
+        if (place == macro.parameters.end()) {
+            return invalid("no parameter '" + argument.first + "'");
         }
-        set_variable(place->name, value);
+        if (place < macro.parameters.begin() + static_cast<ptrdiff_t>(given)) {
+            return invalid("got '" + argument.first + "' twice");
+        }
+        set_variable(place->name, argument.second);
     }
     for (size_t i = 0; i < macro.parameters.size(); ++i) {
         const Argument& parameter = macro.parameters[i];
