@@ -1,0 +1,232 @@
+// Goal: WorkerLink speaks the ring protocol: submissions and cancels arrive in order even when the
+// ring
+//   is full meanwhile, and whatever a worker publishes is delivered or refused, never believed
+//   blindly.
+// Method: real segments, rings and boards in this one process; the test is the worker's end.
+#include "supervisor/frontend/dispatch/worker_link.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "common/base/bytes.h"
+#include "tests/unit/supervisor/frontend/dispatch/fake_worker.h"
+
+namespace bitnetd::frontend {
+namespace {
+
+constexpr uint64_t kFrontend = 7;
+constexpr uint64_t kWorker = 9;
+constexpr uint64_t kRingBytes = 4096;
+
+// What a worker has of a pair.
+class WorkerEnd {
+  public:
+    WorkerEnd() {
+        requests_fd_ = make_ring("requests", kWorker, kFrontend);
+        tokens_fd_ = make_ring("tokens", kFrontend, kWorker);
+        requests_ = map(requests_fd_.get());
+        tokens_ = map(tokens_fd_.get());
+        reader_ = value(shm::RingReader::open(requests_));
+        writer_ = value(shm::RingWriter::open(tokens_));
+        board_fd_ = value(shm::create_board({shm::Role::kWorker, 0, kWorker, "cpu:0"}));
+        board_segment_ = map(board_fd_.get());
+        board_ = value(shm::BoardWriter::open(board_segment_));
+    }
+
+    // What the supervisor sends the frontend.
+    shm::Message peer_message() {
+        shm::Message message;
+        message.type = shm::MessageType::kPeer;
+        for (const int fd : {requests_fd_.get(), tokens_fd_.get()}) {
+            message.fds.emplace_back(dup(fd));
+        }
+        message.fds.push_back(value(shm::Doorbell::create()));
+        message.fds.emplace_back(dup(board_fd_.get()));
+        return message;
+    }
+
+    std::vector<std::pair<shm::RecordType, std::vector<std::byte>>> take() {
+        std::vector<std::pair<shm::RecordType, std::vector<std::byte>>> records;
+        const auto count =
+            reader_->drain([&](shm::RecordType type, std::span<const std::byte> payload) {
+                records.emplace_back(type, std::vector<std::byte>(payload.begin(), payload.end()));
+            });
+        EXPECT_TRUE(count.ok());
+        return records;
+    }
+    shm::RingWriter& writer() { return *writer_; }
+    shm::BoardWriter& board() { return *board_; }
+
+  private:
+    template <typename T>
+    static T value(Result<T> result) {
+        EXPECT_TRUE(result.ok());
+        return std::move(result).value();
+    }
+    static shm::Segment map(int fd) {
+        return value(shm::Segment::map(fd, shm::Access::kReadWrite));
+    }
+    static Fd make_ring(const char* name, uint64_t consumer, uint64_t producer) {
+        Fd fd = value(shm::Segment::create_memfd(name, shm::ring_segment_bytes(kRingBytes)));
+        shm::Segment segment = map(fd.get());
+        EXPECT_TRUE(shm::init_ring(segment, consumer, producer).ok());
+        return fd;
+    }
+
+    Fd requests_fd_, tokens_fd_, board_fd_;
+    shm::Segment requests_, tokens_, board_segment_;
+    std::optional<shm::RingReader> reader_;
+    std::optional<shm::RingWriter> writer_;
+    std::optional<shm::BoardWriter> board_;
+};
+
+struct CountingEvents final : WorkerEvents {
+    size_t starts = 0, give_backs = 0, failures = 0;
+    std::vector<uint32_t> tokens;
+    std::vector<shm::Alternative> alternatives;
+    void on_started(const shm::StartedRecord&) noexcept override { ++starts; }
+    void on_token(const shm::TokenRecord& record,
+                  std::span<const shm::Alternative> others) noexcept override {
+        tokens.push_back(record.token);
+        alternatives.assign(others.begin(), others.end());
+    }
+    void on_give_back(const shm::GiveBackRecord&) noexcept override { ++give_backs; }
+    void on_failed(const shm::FailedRecord&) noexcept override { ++failures; }
+};
+
+class WorkerLinkTest : public testing::Test {
+  protected:
+    WorkerLinkTest() {
+        auto opened = WorkerLink::open(worker_.peer_message(), kFrontend);
+        EXPECT_TRUE(opened.ok());
+        link_ = std::move(opened).value();
+    }
+    static Flight make_flight(uint64_t id, size_t prompt_count) {
+        std::vector<uint32_t> prompt(prompt_count);
+        std::iota(prompt.begin(), prompt.end(), 1u);
+        Flight flight;
+        flight.id = id;
+        flight.attempt = 1;
+        flight.spec = make_spec(std::move(prompt), 100'000);
+        return flight;
+    }
+
+    WorkerEnd worker_;
+    std::unique_ptr<WorkerLink> link_;
+};
+
+TEST_F(WorkerLinkTest, SubmissionsAndCancelsArrive) {
+    link_->submit(make_flight(42, 3), 5);
+    link_->cancel(42, 1);
+    const auto records = worker_.take();
+    ASSERT_EQ(records.size(), 2u);
+    EXPECT_EQ(records[0].first, shm::RecordType::kSubmit);
+    const auto head = load<shm::SubmitRecord>(records[0].second.data());
+    EXPECT_EQ(head.flight, 42u);
+    EXPECT_EQ(head.ids_here, 3u);
+    EXPECT_EQ(records[1].first, shm::RecordType::kCancel);
+    EXPECT_EQ(load<shm::CancelRecord>(records[1].second.data()).flight, 42u);
+    EXPECT_TRUE(link_->pump());
+}
+
+TEST_F(WorkerLinkTest, WhatDoesNotFitIsSentLaterInOrder) {
+    link_->submit(make_flight(1, 5000), 5);  // 20 KB of ids through a ring of 4 KiB
+    link_->cancel(1, 1);
+    EXPECT_FALSE(link_->pump());
+    std::vector<uint32_t> ids;
+    bool cancelled = false;
+    for (int turn = 0; turn < 100 && !cancelled; ++turn) {
+        for (const auto& [type, payload] : worker_.take()) {
+            ASSERT_FALSE(cancelled) << "the cancel is last";
+            cancelled = type == shm::RecordType::kCancel;
+            size_t at = type == shm::RecordType::kSubmit ? sizeof(shm::SubmitRecord)
+                                                         : sizeof(shm::SubmitMoreRecord);
+            for (; !cancelled && at < payload.size(); at += 4) {
+                ids.push_back(load<uint32_t>(payload.data() + at));
+            }
+        }
+        link_->pump();
+    }
+    EXPECT_TRUE(cancelled);
+    ASSERT_EQ(ids.size(), 5000u);
+    for (uint32_t i = 0; i < ids.size(); ++i)
+        ASSERT_EQ(ids[i], i + 1);
+    EXPECT_TRUE(link_->pump());
+}
+
+TEST_F(WorkerLinkTest, DeliversEveryKindOfRecord) {
+    const shm::TokenRecord token{1, 1, 3, 20, -1, shm::Finish::kNone, 2, 0};
+    const std::vector<shm::Alternative> others = {{5, -1}, {6, -2}};
+    auto& writer = worker_.writer();
+    writer.try_publish(shm::RecordType::kStarted, shm::bytes_of(shm::StartedRecord{}));
+    writer.try_publish(shm::RecordType::kToken, shm::bytes_of(token),
+                       std::as_bytes(std::span(others)));
+    writer.try_publish(shm::RecordType::kGiveBack, shm::bytes_of(shm::GiveBackRecord{}));
+    writer.try_publish(shm::RecordType::kFailed, shm::bytes_of(shm::FailedRecord{}));
+    EXPECT_TRUE(link_->has_records());
+    CountingEvents events;
+    EXPECT_TRUE(link_->drain(events));
+    EXPECT_FALSE(link_->has_records());
+    EXPECT_EQ(events.starts + events.give_backs + events.failures, 3u);
+    EXPECT_EQ(events.tokens, std::vector<uint32_t>{20});
+    ASSERT_EQ(events.alternatives.size(), 2u);
+    EXPECT_EQ(events.alternatives[1].token, 6u);
+}
+
+TEST_F(WorkerLinkTest, RefusesWhatNoWorkerWrites) {
+    shm::TokenRecord token{};
+    const auto bytes = [](const auto& record) {
+        const auto span = shm::bytes_of(record);
+        return std::vector<std::byte>(span.begin(), span.end());
+    };
+    std::vector<std::pair<shm::RecordType, std::vector<std::byte>>> bad;
+    bad.emplace_back(shm::RecordType::kToken, std::vector<std::byte>(8));   // too short
+    bad.emplace_back(shm::RecordType::kToken, std::vector<std::byte>(40));  // longer than it says
+    token.alternatives_count = 1;
+    bad.emplace_back(shm::RecordType::kToken, bytes(token));  // its alternative is missing
+    token.alternatives_count = 0xFFFF;
+    bad.emplace_back(shm::RecordType::kToken, bytes(token));
+    token.alternatives_count = 0;
+    token.finish = static_cast<shm::Finish>(9);
+    bad.emplace_back(shm::RecordType::kToken, bytes(token));
+    bad.emplace_back(shm::RecordType::kStarted, std::vector<std::byte>(31));
+    bad.emplace_back(shm::RecordType::kSubmit, bytes(shm::SubmitRecord{}));  // the wrong way round
+    bad.emplace_back(shm::RecordType::kPromptScores, std::vector<std::byte>(24));
+    bad.emplace_back(static_cast<shm::RecordType>(999), std::vector<std::byte>(8));
+    for (const auto& [type, payload] : bad) {
+        CountingEvents events;
+        EXPECT_FALSE(deliver_record(type, payload, events)) << static_cast<int>(type);
+        EXPECT_TRUE(events.tokens.empty());
+    }
+    worker_.writer().try_publish(bad[0].first, bad[0].second);
+    CountingEvents events;
+    EXPECT_FALSE(link_->drain(events));
+}
+
+TEST_F(WorkerLinkTest, ReadinessAndStepPlanComeFromTheBoard) {
+    EXPECT_FALSE(link_->is_ready());
+    worker_.board().set_state(shm::ProcessState::kReady, 1);
+    EXPECT_TRUE(link_->is_ready());
+    worker_.board().set_state(shm::ProcessState::kDraining, 2);
+    EXPECT_FALSE(link_->is_ready());
+
+    const shm::StepFlight plan[] = {{kFrontend, 42}, {kFrontend + 1, 43}};
+    worker_.board().begin_step(plan, 3);
+    EXPECT_TRUE(link_->is_in_step_plan(42));
+    EXPECT_FALSE(link_->is_in_step_plan(43)) << "another frontend's";
+    worker_.board().end_step();
+    EXPECT_FALSE(link_->is_in_step_plan(42)) << "nobody is blamed between steps";
+}
+
+TEST_F(WorkerLinkTest, APeerMessageWithoutItsDescriptorsIsRefused) {
+    shm::Message message = worker_.peer_message();
+    message.fds.pop_back();
+    EXPECT_FALSE(WorkerLink::open(std::move(message), kFrontend).ok());
+    shm::Message swapped = worker_.peer_message();
+    std::swap(swapped.fds[0], swapped.fds[2]);
+    EXPECT_FALSE(WorkerLink::open(std::move(swapped), kFrontend).ok());
+}
+
+}  // namespace
+}  // namespace bitnetd::frontend
