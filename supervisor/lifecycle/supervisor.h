@@ -16,7 +16,6 @@
 #include "supervisor/lifecycle/executables.h"
 #include "supervisor/lifecycle/hang_judge.h"
 #include "supervisor/lifecycle/health.h"
-#include "supervisor/lifecycle/kv_size.h"
 #include "supervisor/lifecycle/listeners.h"
 #include "supervisor/lifecycle/model_store.h"
 #include "supervisor/lifecycle/ring_pairs.h"
@@ -61,7 +60,7 @@ class Supervisor final : private ChildOwner, private ModelStoreOwner {
     void send_setup(Slot& slot, Process& process);
     void announce_board(const Slot& slot);
     void prepare_workers(size_t model_index);
-    Result<void> make_kv_arena(Slot& slot, const KvSize& size);
+    Result<void> make_kv_arena(Slot& slot);
 
     // supervisor_events.cc: what children say and how they end
     void on_message(Child& child, shm::Message& message) override;

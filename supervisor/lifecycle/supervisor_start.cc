@@ -5,6 +5,7 @@
 #include "common/log/log.h"
 #include "shm/control/text_field.h"
 #include "shm/ring/doorbell.h"
+#include "supervisor/lifecycle/kv_size.h"
 #include "supervisor/lifecycle/supervisor.h"
 
 namespace bitnetd::supervisor {
@@ -107,6 +108,7 @@ Result<void> Supervisor::start_process(Slot& slot) {
     process->slot = slot.index;
     process->incarnation = next_incarnation_++;
     if (slot.role == shm::Role::kWorker) {
+        BITNETD_TRY(make_kv_arena(slot));
         process->device = kCpuDevice;
         process->model_key = models_->models()[slot.model_index].message.model_key;
     }
@@ -206,26 +208,18 @@ void Supervisor::prepare_workers(size_t model_index) {
         Slot& slot = table_.add(
             std::make_unique<Slot>(shm::Role::kWorker, index, restart_limits(params), now + index));
         slot.model_index = model_index;
-        auto made = make_kv_arena(slot, size);
-        if (!made.ok()) {
-            // Without a worker of its own this slot stays in the table, so /health says that it
-            // misses.
-            slot.recovering = true;
-            slot.last_end = made.error().message;
-            slot.breaker_open = true;
-            log::error("kv_arena_failed", {{"worker", index}, {"error", made.error().message}});
-            continue;
-        }
+        slot.kv_bytes = size.bytes;
         slot.start_at_ns = now;
         start_due(slot, now);
     }
 }
 
-// Costs address space only: pages come when the worker writes them.
-Result<void> Supervisor::make_kv_arena(Slot& slot, const KvSize& size) {
-    BITNETD_ASSIGN(slot.kv_arena, shm::Segment::create_memfd("bitnetd-kv", size.bytes));
-    BITNETD_TRY(shm::seal_size(slot.kv_arena.get()));
-    slot.kv_bytes = size.bytes;
+// Once per slot; costs address space only: pages come when the worker writes them.
+Result<void> Supervisor::make_kv_arena(Slot& slot) {
+    if (slot.kv_arena) return {};
+    BITNETD_ASSIGN(Fd arena, shm::Segment::create_memfd("bitnetd-kv", slot.kv_bytes));
+    BITNETD_TRY(shm::seal_size(arena.get()));
+    slot.kv_arena = std::move(arena);
     return {};
 }
 
