@@ -1,5 +1,6 @@
 #include "supervisor/frontend/api/api.h"
 
+#include <atomic>
 #include <random>
 
 #include "common/base/check.h"
@@ -12,12 +13,22 @@ namespace bitnetd::frontend {
 
 // A body on its way through a pool thread. Kept alive by the task; the client may vanish meanwhile.
 struct Api::Preparation {
+    Preparation(RouteKind route_, const std::string& body_,
+                std::shared_ptr<const ModelList> models_, const RequestLimits& limits_,
+                Exchange* exchange_)
+        : route(route_),
+          body(body_),
+          models(std::move(models_)),
+          limits(limits_),
+          exchange(exchange_) {}
+
     RouteKind route;
     std::string body;
     std::shared_ptr<const ModelList> models;
     RequestLimits limits;
-    Exchange* exchange;  // null once the client is gone; loop thread only
+    Exchange* exchange;  // loop thread only; null once the client is gone
     PrepareResult result = ApiError{};
+    std::atomic<bool> is_wanted = true;  // false: a pool thread that comes to it may skip it
 };
 
 Api::Api(Parts parts, ApiOptions options) : parts_(parts), options_(options) {}
@@ -92,11 +103,17 @@ void Api::begin_generation(Exchange& exchange, RouteKind route) {
         return;
     }
     ++preparing_;
-    auto task = std::make_shared<Preparation>(
-        Preparation{route, request.body, models, options_.limits, &exchange});
-    exchange.on_gone = [task] { task->exchange = nullptr; };
+    const auto task =
+        std::make_shared<Preparation>(route, request.body, models, options_.limits, &exchange);
+    exchange.on_gone = [task] {
+        task->exchange = nullptr;
+        task->is_wanted.store(false, std::memory_order_relaxed);
+    };
     parts_.tasks.run(
-        [task] { task->result = prepare(task->route, task->body, *task->models, task->limits); },
+        [task] {
+            if (!task->is_wanted.load(std::memory_order_relaxed)) return;
+            task->result = prepare(task->route, task->body, *task->models, task->limits);
+        },
         [this, task] {
             --preparing_;
             if (task->exchange == nullptr) return;

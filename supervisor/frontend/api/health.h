@@ -46,7 +46,7 @@ class Health {
     shm::HealthMessage supervisor_{};
 
     uint64_t rendered_ns_ = 0;  // 0: not yet
-    size_t models_available_ = 0;
+    size_t models_ready_ = 0;
     uint32_t workers_ready_ = 0;
     bool draining_ = false;
     std::string body_;

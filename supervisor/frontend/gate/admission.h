@@ -28,25 +28,32 @@ class Admission {
     Admission(Dispatcher& dispatcher, uint64_t drain_timeout_ms)
         : dispatcher_(dispatcher), drain_timeout_ns_(drain_timeout_ms * kNsPerMs) {}
 
-    void add_model(uint64_t model_key, uint64_t now_ns) { last_ready_ns_[model_key] = now_ns; }
-    void remove_model(uint64_t model_key) { last_ready_ns_.erase(model_key); }
+    void add_model(uint64_t model_key, uint64_t now_ns) { models_[model_key] = {now_ns, false}; }
+    void remove_model(uint64_t model_key) { models_.erase(model_key); }
     // Every heartbeat: notes which models have a ready worker.
     void observe(uint64_t now_ns);
     void begin_drain(uint64_t now_ns);
 
     bool is_draining() const { return drain_began_ns_ != 0; }
-    // Takes requests: a ready worker, or one expected back at once.
-    bool is_available(uint64_t model_key, uint64_t now_ns) const;
+    // A ready worker, or one that was and is expected back at once: what /health/ready asks.
+    bool is_ready(uint64_t model_key, uint64_t now_ns) const;
 
     Verdict check(uint64_t model_key, const PromptDigest& digest, uint64_t now_ns);
     // The queue turned out to be full.
     Verdict queue_full(uint64_t now_ns) const;
 
   private:
+    struct ModelState {
+        uint64_t last_seen_ns = 0;  // with a ready worker, or when it was added
+        bool was_ready = false;     // at least once
+    };
+    // Requests may wait for its worker: a model that was just loaded counts too.
+    bool is_expected(uint64_t model_key, uint64_t now_ns) const;
+
     Dispatcher& dispatcher_;
     const uint64_t drain_timeout_ns_;
     uint64_t drain_began_ns_ = 0;
-    std::map<uint64_t, uint64_t> last_ready_ns_;  // by model key
+    std::map<uint64_t, ModelState> models_;  // by model key
 };
 
 }  // namespace bitnetd::frontend

@@ -29,6 +29,7 @@ TEST_F(AdmissionTest, AModelIsTakenForAGraceWithoutAWorker) {
     EXPECT_EQ(check().refusal, Refusal::kModelLoading) << "nobody knows it";
     admission_.add_model(1, now_ns_);
     EXPECT_EQ(check().refusal, Refusal::kNone);
+    EXPECT_FALSE(admission_.is_ready(1, now_ns_)) << "requests wait, but none was ever served";
     now_ns_ += Admission::kRestartGraceNs;
     EXPECT_EQ(check().refusal, Refusal::kModelLoading);
     EXPECT_EQ(check().retry_after_ms, 5'000u) << "as long again as it has taken";
@@ -39,9 +40,11 @@ TEST_F(AdmissionTest, AModelIsTakenForAGraceWithoutAWorker) {
     admission_.observe(now_ns_);
     dispatcher_.remove_worker(1, shm::PeerEnd::kKilled, now_ns_);
     EXPECT_EQ(check().refusal, Refusal::kNone) << "one is expected back at once";
-    EXPECT_TRUE(admission_.is_available(1, now_ns_));
+    EXPECT_TRUE(admission_.is_ready(1, now_ns_));
+    now_ns_ += Admission::kRestartGraceNs;
+    EXPECT_FALSE(admission_.is_ready(1, now_ns_));
     admission_.remove_model(1);
-    EXPECT_FALSE(admission_.is_available(1, now_ns_));
+    EXPECT_EQ(check().refusal, Refusal::kModelLoading);
 }
 
 TEST_F(AdmissionTest, AFullQueueSaysWhenAtTheMeasuredPace) {
