@@ -17,9 +17,9 @@ class PromptReader {
         if (prompt.is_string()) return add_text(prompt.get_ref<const std::string&>());
         if (!prompt.is_array() || prompt.empty()) return fields_.wrong("prompt", kPromptForms);
         if (prompt[0].is_number()) return add_ids(prompt);
-        if (prompt.size() > limits_.prompts_max) {
+        if (prompt.size() > limits_.flights_max) {
             return fields_.wrong("prompt",
-                                 "at most " + std::to_string(limits_.prompts_max) + " prompts");
+                                 "at most " + std::to_string(limits_.flights_max) + " prompts");
         }
         for (const nlohmann::json& one : prompt) {
             if (fields_.failed()) return;

@@ -25,7 +25,7 @@ inline constexpr uint64_t kCompletionTokensDefault = 16;
 struct RequestLimits {
     uint64_t timeout_ms = 600'000;       // default and maximum of timeout_ms
     uint64_t text_bytes_max = 16 << 20;  // of the text tokenized for one request
-    uint32_t prompts_max = 1024;         // of one request
+    uint32_t flights_max = 1024;         // of one request: prompts times best_of
     bool strict = false;                 // unknown fields are refused
 };
 

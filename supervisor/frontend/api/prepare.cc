@@ -18,8 +18,16 @@ void check_against_model(Fields& fields, Prepared& prepared) {
     if (prepared.params.sampling.top_k >= vocab) prepared.params.sampling.top_k = 0;  // all: off
 }
 
-void check_lengths(Fields& fields, RouteKind route, const Prepared& prepared) {
+void check_prompts(Fields& fields, RouteKind route, const RequestLimits& limits,
+                   const Prepared& prepared) {
     const std::string_view param = route == RouteKind::kChat ? "messages" : "prompt";
+    const size_t flights = prepared.prompts.size() * prepared.params.best_of;
+    if (flights > limits.flights_max) {
+        fields.fail(invalid_value(
+            param, "The request asks for " + std::to_string(flights) + " generations; at most " +
+                       std::to_string(limits.flights_max) + " are taken at once."));
+        return;
+    }
     for (const Prompt& prompt : prepared.prompts) {
         if (prompt.ids->empty()) {
             fields.wrong(param, "text or ids of at least one token");
@@ -61,7 +69,7 @@ PrepareResult prepare(RouteKind route, std::string_view body, const ModelList& m
     else
         read_completions_prompt(fields, limits, prepared);
     if (limits.strict) fields.refuse_unknown();
-    if (!fields.failed()) check_lengths(fields, route, prepared);
+    if (!fields.failed()) check_prompts(fields, route, limits, prepared);
     if (fields.failed()) return *fields.error();
     return prepared;
 }

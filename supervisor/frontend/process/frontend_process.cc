@@ -30,7 +30,9 @@ ApiOptions api_options(const Params& params) {
     ApiOptions options;
     options.limits.timeout_ms = params.api_timeout_ms;
     options.limits.text_bytes_max = params.api_text_bytes_max;
-    options.limits.prompts_max = static_cast<uint32_t>(params.dispatch_queue_depth_max);
+    // More could never be queued at once; n up to 16 must work with the shortest queue too.
+    options.limits.flights_max =
+        static_cast<uint32_t>(std::max<uint64_t>(params.dispatch_queue_depth_max, kChoicesMax));
     options.limits.strict = params.api_strict != 0;
     options.preparing_max = params.dispatch_queue_depth_max;
     return options;

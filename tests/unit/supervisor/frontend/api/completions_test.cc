@@ -113,6 +113,15 @@ TEST_F(CompletionsTest, BadPrompts) {
     EXPECT_TRUE(worker_->submissions.empty());
 }
 
+TEST_F(CompletionsTest, MoreGenerationsThanCanEverWaitAreRefused) {
+    add_worker();
+    FakeExchange& prompts = complete({{"prompt", std::vector<std::string>(1025, "a")}});
+    EXPECT_EQ(prompts.response->status, 400);
+    FakeExchange& choices = complete({{"prompt", std::vector<std::string>(65, "a")}, {"n", 16}});
+    EXPECT_EQ(choices.response->status, 400);
+    EXPECT_EQ(choices.body()["error"]["param"], "prompt");
+}
+
 TEST_F(CompletionsTest, ContextLength) {
     add_worker();
     FakeExchange& full = complete({{"prompt", Ids(kTestContext, 1)}});
