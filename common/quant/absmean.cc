@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "common/base/check.h"
+#include "common/quant/half.h"
 
 namespace bitnetd::quant {
 
@@ -28,6 +29,13 @@ void ternarise(std::span<const float> values, float mean, std::span<int8_t> digi
         const float x = values[i] * inverse;
         digits[i] = static_cast<int8_t>((x > 0.5f) - (x < -0.5f));
     }
+}
+
+float ternary_scale(float mean, Type checkpoint) {
+    if (checkpoint == Type::kBF16) return bf16_to_float(float_to_bf16(mean));
+    if (checkpoint == Type::kF16) return half_to_float(float_to_half(mean));
+    BITNETD_CHECK(checkpoint == Type::kF32);
+    return mean;
 }
 
 }  // namespace bitnetd::quant

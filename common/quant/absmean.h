@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <span>
 
+#include "common/quant/quant_types.h"
+
 namespace bitnetd::quant {
 
 // First pass: every row once, in any order.
@@ -22,7 +24,11 @@ class AbsMean {
 };
 
 // Second pass: digit = clamp(round(value * (1 / mean)), -1, 1), ties to even. `mean` is
-// AbsMean::value(); the weights' scale is that, rounded to the type of the checkpoint.
+// AbsMean::value().
 void ternarise(std::span<const float> values, float mean, std::span<int8_t> digits);
+
+// The magnitude of the ternary weights: `mean` rounded to the type of the checkpoint, F32, F16 or
+// BF16, because the models' own code keeps its result in that.
+float ternary_scale(float mean, Type checkpoint);
 
 }  // namespace bitnetd::quant

@@ -183,6 +183,12 @@ TEST(AbsMean, WorkedExample) {
     EXPECT_EQ(digits, (std::vector<int8_t>{0, 0, 1, -1, 0, 1, -1}));
 }
 
+TEST(AbsMean, ScaleIsRoundedToTheCheckpointsType) {
+    EXPECT_EQ(ternary_scale(0.1f, Type::kF32), 0.1f);
+    EXPECT_EQ(ternary_scale(0.1f, Type::kBF16), 0.10009765625f);
+    EXPECT_EQ(ternary_scale(0.1f, Type::kF16), 0.0999755859375f);
+}
+
 TEST(AbsMean, HasAFloor) {
     AbsMean mean;
     mean.add(std::vector<float>(10, 0.0f));
