@@ -47,7 +47,7 @@ enum class CompareOp : uint8_t {
 };
 
 struct Expr;
-using ExprPtr = std::unique_ptr<const Expr>;
+using ExprPtr = std::unique_ptr<Expr>;
 
 struct Argument {
     std::string name;  // empty: by position

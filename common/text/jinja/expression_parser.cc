@@ -402,7 +402,7 @@ Result<ExprPtr> ExpressionParser::call(ExprPtr callee) {
             return error_at(callee->line, "unknown method ." + callee->name + "()");
         }
         result->kind = ExprKind::kMethodCall;
-        result->operands = std::move(const_cast<Expr&>(*callee).operands);
+        result->operands = std::move(callee->operands);
     } else {
         return error_at(callee->line, "this cannot be called");
     }
