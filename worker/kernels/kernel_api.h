@@ -63,7 +63,8 @@ using TernaryGemm = void (*)(int32_t m, int32_t n, int32_t k_padded, const int8_
                              float w_scale, float* y, int64_t y_stride) noexcept;
 
 // y[i][t] = x[i][t] * (1 / sqrt(mean(x[i]^2) + eps)) * weight[t]
-//   factor = 1.0f / sqrtf(sum / (float)k + eps), sum over 16 lanes; y = (x * factor) * weight.
+//   sum of squares in double, over 16 lanes in the order above; mean = (float)(sum / k);
+//   factor = 1.0f / sqrtf(mean + eps); y = (x * factor) * weight.
 //   x, y float [m][k], strides in elements; y may be x.
 using RmsNorm = void (*)(int32_t m, int32_t k, const float* x, int64_t x_stride,
                          const float* weight, float eps, float* y, int64_t y_stride) noexcept;

@@ -35,8 +35,37 @@ struct I32x16 {
     }
 };
 
+// 16 sums of squares in double: lanes 0-3, 4-7, 8-11, 12-15.
+struct Squares {
+    __m256d a, b, c, d;
+
+    static Squares zero() {
+        const __m256d none = _mm256_setzero_pd();
+        return {none, none, none, none};
+    }
+    // Lane i += value[i]^2, exactly squared, for 8 lanes in two registers.
+    static void add_eight(__m256 value, __m256d& first, __m256d& second) {
+        const __m256d x = _mm256_cvtps_pd(_mm256_castps256_ps128(value));
+        const __m256d y = _mm256_cvtps_pd(_mm256_extractf128_ps(value, 1));
+        first = _mm256_fmadd_pd(x, x, first);
+        second = _mm256_fmadd_pd(y, y, second);
+    }
+    template <typename V>
+    void add(const V& value) {
+        add_eight(value.low, a, b);
+        add_eight(value.high, c, d);
+    }
+    double total() const {
+        const __m256d four = _mm256_add_pd(_mm256_add_pd(a, c), _mm256_add_pd(b, d));
+        const __m128d two =
+            _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+        return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+    }
+};
+
 struct F32x16 {
     using Int = I32x16;
+    using Squares = avx2::Squares;
     static constexpr int kDots = 4;  // dot products in flight: 8 sums + 2 operands of 16 registers
 
     __m256 low, high;

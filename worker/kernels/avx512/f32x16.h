@@ -22,8 +22,32 @@ struct I32x16 {
     }
 };
 
+// 16 sums of squares in double: lanes 0-7, 8-15.
+struct Squares {
+    __m512d a, b;
+
+    static Squares zero() { return {_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+    // Lane i += value[i]^2, exactly squared.
+    template <typename V>
+    void add(const V& value) {
+        const __m512d x = _mm512_cvtps_pd(_mm512_castps512_ps256(value.v));
+        const __m512d y = _mm512_cvtps_pd(_mm512_extractf32x8_ps(value.v, 1));
+        a = _mm512_fmadd_pd(x, x, a);
+        b = _mm512_fmadd_pd(y, y, b);
+    }
+    double total() const {
+        const __m512d eight = _mm512_add_pd(a, b);
+        const __m256d four =
+            _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1));
+        const __m128d two =
+            _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+        return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+    }
+};
+
 struct F32x16 {
     using Int = I32x16;
+    using Squares = avx512::Squares;
     static constexpr int kDots = 8;  // dot products in flight: 8 sums + 8 operands of 32 registers
 
     __m512 v;

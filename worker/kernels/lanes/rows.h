@@ -51,12 +51,14 @@ void rms_norm(int32_t m, int32_t k, const float* x, int64_t x_stride, const floa
     for (int64_t i = 0; i < m; ++i) {
         const float* row = x + i * x_stride;
         float* out = y + i * y_stride;
-        V sum;
-        dot_tile<V, float, 1, 1>(row, 0, row, 0, k, &sum);
-        const float mean = sum.total() / static_cast<float>(k);
-        const V factor = V::all(1.0f / __builtin_sqrtf(mean + eps));
+        typename V::Squares sum = V::Squares::zero();
         int32_t t = 0;
         for (; t + 16 <= k; t += 16)
+            sum.add(V::load(row + t));
+        if (t < k) sum.add(V::load(row + t, k - t));
+        const auto mean = static_cast<float>(sum.total() / k);
+        const V factor = V::all(1.0f / __builtin_sqrtf(mean + eps));
+        for (t = 0; t + 16 <= k; t += 16)
             (V::load(row + t) * factor * V::load(weight + t)).store(out + t);
         if (t < k) {
             const int32_t tail = k - t;

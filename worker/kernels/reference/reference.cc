@@ -23,7 +23,8 @@ float to_float(uint16_t half) {
     return half_to_float(half);
 }
 
-float add_lanes(float (&lane)[kLanes]) {
+template <typename T>
+T add_lanes(T (&lane)[kLanes]) {
     for (int half = kLanes / 2; half >= 1; half /= 2) {
         for (int i = 0; i < half; ++i)
             lane[i] += lane[i + half];
@@ -109,7 +110,12 @@ void rms_norm(int32_t m, int32_t k, const float* x, int64_t x_stride, const floa
               float eps, float* y, int64_t y_stride) noexcept {
     for (int32_t i = 0; i < m; ++i) {
         const float* row = x + i * x_stride;
-        const float mean = dot(k, row, row) / static_cast<float>(k);
+        double lane[kLanes] = {};
+        for (int32_t t = 0; t < k; ++t) {
+            const double value = row[t];
+            lane[t % kLanes] = std::fma(value, value, lane[t % kLanes]);
+        }
+        const auto mean = static_cast<float>(add_lanes(lane) / k);
         const float factor = 1.0f / std::sqrt(mean + eps);
         for (int32_t t = 0; t < k; ++t)
             y[i * y_stride + t] = row[t] * factor * weight[t];
