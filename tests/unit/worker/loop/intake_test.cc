@@ -13,7 +13,7 @@
 #include <limits>
 #include <random>
 
-#include "tests/unit/worker/loop/loop_fixture.h"
+#include "tests/support/worker/loop_fixture.h"
 
 namespace bitnetd::worker {
 namespace {

@@ -7,7 +7,7 @@
 
 #include <thread>
 
-#include "tests/unit/worker/loop/loop_fixture.h"
+#include "tests/support/worker/loop_fixture.h"
 #include "worker/model/null_engine.h"
 
 namespace bitnetd::worker {

@@ -10,8 +10,8 @@
 #include <cstdio>
 #include <random>
 
-#include "tests/unit/worker/model/engine_fixture.h"
-#include "tests/unit/worker/model/tiny_model.h"
+#include "tests/support/worker/engine_fixture.h"
+#include "tests/support/worker/tiny_model.h"
 #include "worker/kernels/ternary_pack.h"
 
 namespace bitnetd::worker {

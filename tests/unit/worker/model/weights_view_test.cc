@@ -7,7 +7,7 @@
 #include <functional>
 #include <limits>
 
-#include "tests/unit/worker/model/tiny_model.h"
+#include "tests/support/worker/tiny_model.h"
 
 namespace bitnetd::worker {
 namespace {

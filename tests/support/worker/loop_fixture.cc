@@ -1,4 +1,4 @@
-#include "tests/unit/worker/loop/loop_fixture.h"
+#include "tests/support/worker/loop_fixture.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

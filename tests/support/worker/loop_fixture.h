@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "shm/abi/records.h"
-#include "tests/unit/worker/model/tiny_model.h"
+#include "tests/support/worker/tiny_model.h"
 #include "worker/loop/step_loop.h"
 #include "worker/model/transformer_engine.h"
 

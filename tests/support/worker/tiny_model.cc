@@ -1,4 +1,4 @@
-#include "tests/unit/worker/model/tiny_model.h"
+#include "tests/support/worker/tiny_model.h"
 
 #include <cmath>
 #include <cstdlib>
