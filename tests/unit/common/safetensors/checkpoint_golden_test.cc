@@ -4,14 +4,10 @@
 // Method: the large golden set beside the repository; skipped with a word when it is not there.
 #include <gtest/gtest.h>
 
-#include <fcntl.h>
-
+#include <cctype>
 #include <filesystem>
-#include <fstream>
 #include <map>
 
-#include "common/base/bytes.h"
-#include "common/base/fd.h"
 #include "common/gguf/gguf_reader.h"
 #include "common/quant/absmean.h"
 #include "common/quant/float_rows.h"
@@ -136,9 +132,15 @@ TEST_P(Directories, GoldenFull) {
     EXPECT_EQ(packed, offline ? 7 * config.layers : 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Directories,
+INSTANTIATE_TEST_SUITE_P(Golden, Directories,
                          ::testing::Values("models/st-llama-bf16", "models/st-bitnet-master",
-                                           "models/st-bitnet-packed", "../demo-model/hf"));
+                                           "models/st-bitnet-packed", "../demo-model/hf"),
+                         [](const auto& path) {
+                             std::string name;
+                             for (const char c : std::string(path.param))
+                                 name += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+                             return name;
+                         });
 
 TEST(MasterWeights, GoldenFullTernariseToTheDemoModelsGguf) {
     const auto path = tests::large_golden_path("../demo-model/hf");
