@@ -77,9 +77,9 @@ using AddInPlace = void (*)(int64_t count, const float* y, float* x) noexcept;
 using GatedActivation = void (*)(int64_t count, float* gate, const float* up) noexcept;
 
 // Rotates one row of `heads` heads in place, NEOX style: pair p is (x[p], x[p + n_rot/2]),
-//   a' = a * cos - b * sin as fma(a, cos, -(b * sin));  b' = a * sin + b * cos as fma(a, sin, b *
-//   cos). x float [heads][head_dim]; cos_sin float [n_rot], cosines of the row's position first,
-//   then sines.
+//   a' = a * cos - b * sin;  b' = a * sin + b * cos, each product rounded before the sum.
+//   x float [heads][head_dim]; cos_sin float [n_rot], cosines of the row's position first, then
+//   sines.
 using RopeNeox = void (*)(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_sin,
                           float* x) noexcept;
 
@@ -114,7 +114,8 @@ struct KvView {
 //   score_p = (q . k_p) * scale;  out = sum_p softmax(score)_p * v_p
 // Online softmax in blocks of page_tokens positions by absolute position: for each block, scores,
 // block maximum M' = max(M, scores); if M' > M: sum and accumulator *= exp(M - M'); then in order
-// of position sum += w, acc = fma(w, v, acc) with w = exp(score - M'). Finally out = acc / sum.
+// of position sum += w, acc = fma(w, v, acc) with w = exp(score - M'). Finally
+// out = acc * (1 / sum).
 // Head h reads kv head h / (heads / kv_heads).
 //   q, out float [heads][head_dim]
 using Attention = void (*)(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head_end,

@@ -109,10 +109,10 @@ void attention(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head
         }
         for (int32_t i = 0; i < together; ++i) {
             float* head_out = result + static_cast<int64_t>(i) * kv.head_dim;
-            const V sum = V::all(state[i].sum);
+            const V share = V::all(1.0f / state[i].sum);
             for (int32_t d = 0; d < kv.head_dim; d += 16) {
                 const int32_t left = kv.head_dim - d < 16 ? kv.head_dim - d : 16;
-                (V::load(state[i].acc + d) / sum).store(head_out + d, left);
+                (V::load(state[i].acc + d) * share).store(head_out + d, left);
             }
         }
         h += together;

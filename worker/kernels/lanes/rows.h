@@ -110,8 +110,8 @@ void rope_neox(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_
             const V b = V::load(second + p, count);
             const V cos = V::load(cos_sin + p, count);
             const V sin = V::load(cos_sin + half + p, count);
-            V::fma(a, cos, -(b * sin)).store(first + p, count);
-            V::fma(a, sin, b * cos).store(second + p, count);
+            (a * cos - b * sin).store(first + p, count);
+            (a * sin + b * cos).store(second + p, count);
         }
     }
 }

