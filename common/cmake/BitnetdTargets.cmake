@@ -13,10 +13,6 @@ function(bitnetd_library name folder)
         file(GLOB sources CONFIGURE_DEPENDS ${folder}.cc)
     endif()
     list(FILTER sources EXCLUDE REGEX "/main[a-z_]*\\.cc$")
-    if(NOT sources) # BRINGUP
-        add_library(${name} INTERFACE) # BRINGUP
-        return() # BRINGUP
-    endif() # BRINGUP
     add_library(${name} STATIC ${sources})
     target_link_libraries(${name} PUBLIC bitnetd_flags ${ARGN})
 endfunction()
@@ -24,10 +20,6 @@ endfunction()
 # bitnetd_kernels(NAME FOLDER FLAGS...): one instruction set; its objects export one symbol.
 function(bitnetd_kernels name folder)
     file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc)
-    if(NOT sources) # BRINGUP
-        add_library(${name} INTERFACE) # BRINGUP
-        return() # BRINGUP
-    endif() # BRINGUP
     add_library(${name} STATIC ${sources})
     target_link_libraries(${name} PRIVATE bitnetd_flags)
     # gcc 12's own AVX-512 header trips over -Wuninitialized (its "undefined" vectors).
@@ -37,9 +29,6 @@ endfunction()
 
 # bitnetd_program(NAME MAIN DEPS...): one binary in build/<preset>/bin.
 function(bitnetd_program name main)
-    if(NOT EXISTS ${CMAKE_SOURCE_DIR}/${main}) # BRINGUP
-        return() # BRINGUP
-    endif() # BRINGUP
     add_executable(${name} ${main})
     target_link_libraries(${name} PRIVATE bitnetd_flags ${ARGN})
 endfunction()
@@ -48,9 +37,6 @@ endfunction()
 # below FOLDER; each test is its own ctest entry, so that a failure prints a one-line rerun.
 function(bitnetd_tests name folder label timeout_s)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cc)
-    if(NOT sources) # BRINGUP
-        return() # BRINGUP
-    endif() # BRINGUP
     add_executable(${name} ${sources})
     target_link_libraries(${name} PRIVATE bitnetd_flags ${ARGN} GTest::gtest GTest::gtest_main)
     target_compile_definitions(${name} PRIVATE BITNETD_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
