@@ -59,6 +59,7 @@ void apply_priorities(const SpawnPlan& plan, const std::string& oom_score_adj) n
             setrlimit(RLIMIT_CORE, &limit);
         }
     }
+    if (plan.nice != 0) setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + plan.nice);
     if (plan.idle) {
         const sched_param none{};
         sched_setscheduler(0, SCHED_IDLE, &none);

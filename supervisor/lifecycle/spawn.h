@@ -22,6 +22,7 @@ struct SpawnPlan {
     std::vector<std::string> args;  // args[0] is the process's name in ps
     int parent_death_signal = 0;    // sent to the child when the supervisor dies
     int oom_score_adj = 0;          // higher is killed first when memory runs out
+    int nice = 0;                   // added to ours; higher yields to others
     bool core_dumps = false;  // cores hold prompts and delay the reaping: off unless asked for
     bool idle = false;        // SCHED_IDLE: runs only where nothing else wants to
 };

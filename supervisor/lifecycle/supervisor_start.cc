@@ -98,6 +98,9 @@ SpawnPlan Supervisor::spawn_plan(const Slot& slot) const {
         plan.args = {"bitnetd-worker", "--device", kCpuDevice, "--model",
                      settings_.models[slot.model_index].id};
         plan.oom_score_adj = 300;
+        // Where cores are short the frontend goes first: it needs little, and tokens that wait for
+        // it would reach clients in lumps.
+        plan.nice = 5;
     }
     return plan;
 }
