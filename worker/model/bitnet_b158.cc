@@ -15,10 +15,10 @@ constexpr int64_t kOutputGrain = 16;
 }  // namespace
 
 BitnetB158::BitnetB158(const WeightsView& weights, const kernels::KernelTable& kernels,
-                       ThreadPool& pool, const KvLayout& layout, uint32_t rows_max)
+                       Phases& phases, const KvLayout& layout, uint32_t rows_max)
     : weights_(weights),
       kernels_(kernels),
-      pool_(pool),
+      phases_(phases),
       layout_(layout),
       hidden_(static_cast<int32_t>(weights.header.hidden)),
       ffn_(static_cast<int32_t>(weights.header.ffn)),
@@ -45,10 +45,10 @@ void BitnetB158::forward(std::span<const Row> rows) noexcept {
 
 void BitnetB158::attention_block(const LayerWeights& w, uint32_t layer) noexcept {
     norm_and_quantise(x_.data(), hidden_, w.attn_norm, h_.data());
-    pool_.run([&](int thread) {
+    phases_.run(product_work(query_size_ + 2 * kv_size_, hidden_), [&](int part, int parts) {
         for (const auto& [matrix, y] :
              {std::pair(&w.q, q_.data()), {&w.k, k_.data()}, {&w.v, v_.data()}}) {
-            const Range outputs = slice(matrix->outputs, pool_.threads(), thread, kOutputGrain);
+            const Range outputs = slice(matrix->outputs, parts, part, kOutputGrain);
             quantised_.multiply(kernels_, count(), *matrix, outputs, y);
         }
     });
@@ -60,8 +60,8 @@ void BitnetB158::attention_block(const LayerWeights& w, uint32_t layer) noexcept
 
 void BitnetB158::ffn_block(const LayerWeights& w) noexcept {
     norm_and_quantise(x_.data(), hidden_, w.ffn_norm, h_.data());
-    pool_.run([&](int thread) {
-        const Range outputs = slice(ffn_, pool_.threads(), thread, kOutputGrain);
+    phases_.run(product_work(2 * ffn_, hidden_), [&](int part, int parts) {
+        const Range outputs = slice(ffn_, parts, part, kOutputGrain);
         quantised_.multiply(kernels_, count(), w.gate, outputs, g_.data());
         quantised_.multiply(kernels_, count(), w.up, outputs, up_.data());
         for (int64_t i = 0; i < count(); ++i) {
@@ -88,8 +88,8 @@ void BitnetB158::embed() noexcept {
 }
 
 void BitnetB158::norm_and_quantise(float* x, int32_t size, const float* weight, float* y) noexcept {
-    pool_.run([&](int thread) {
-        const Range rows = slice(count(), pool_.threads(), thread);
+    phases_.run(int64_t{count()} * size * kNormWork, [&](int part, int parts) {
+        const Range rows = slice(count(), parts, part);
         if (rows.count() == 0) return;
         const int64_t at = rows.begin * size;
         kernels_.rms_norm(static_cast<int32_t>(rows.count()), size, x + at, size, weight,
@@ -103,8 +103,8 @@ void BitnetB158::rope_and_store(uint32_t layer) noexcept {
                                    layer);
     const auto head_dim = static_cast<int32_t>(weights_.header.head_dim);
     const auto rope_dims = static_cast<int32_t>(weights_.header.rope_dims);
-    pool_.run([&](int thread) {
-        const Range rows = slice(count(), pool_.threads(), thread);
+    phases_.run(int64_t{count()} * (query_size_ + kv_size_) * kNormWork, [&](int part, int parts) {
+        const Range rows = slice(count(), parts, part);
         for (int64_t i = rows.begin; i < rows.end; ++i) {
             const Row& row = rows_[static_cast<size_t>(i)];
             const float* cos_sin = weights_.rope + int64_t{row.position} * rope_dims;
@@ -123,12 +123,15 @@ void BitnetB158::attend(uint32_t layer) noexcept {
     const auto heads = static_cast<int32_t>(weights_.header.heads);
     const AttentionLayer attention(kernels_, layout_, heads, layer);
     const auto groups = static_cast<int32_t>(weights_.header.kv_heads);
-    const bool split_groups = count() * groups < 2 * pool_.threads();
+    const bool split_groups = count() * groups < 2 * phases_.threads();
     const int32_t items_per_row = split_groups ? heads : groups;
     const int32_t heads_per_item = heads / items_per_row;
-    pool_.run([&](int thread) {
+    int64_t positions = 0;
+    for (const Row& row : rows_)
+        positions += row.position + 1;
+    phases_.run(positions * query_size_ * 2 * kFloatWork, [&](int part, int parts) {
         const int64_t items = int64_t{count()} * items_per_row;
-        for (int64_t item = thread; item < items; item += pool_.threads()) {
+        for (int64_t item = part; item < items; item += parts) {
             const int64_t i = item / items_per_row;
             const auto head = static_cast<int32_t>(item % items_per_row) * heads_per_item;
             attention.attend(rows_[static_cast<size_t>(i)], head, head + heads_per_item,
@@ -138,8 +141,8 @@ void BitnetB158::attend(uint32_t layer) noexcept {
 }
 
 void BitnetB158::multiply_and_add(const TernaryMatrix& w) noexcept {
-    pool_.run([&](int thread) {
-        const Range outputs = slice(hidden_, pool_.threads(), thread, kOutputGrain);
+    phases_.run(product_work(hidden_, w.inputs), [&](int part, int parts) {
+        const Range outputs = slice(hidden_, parts, part, kOutputGrain);
         quantised_.multiply(kernels_, count(), w, outputs, h_.data());
         for (int64_t i = 0; i < count(); ++i) {
             const int64_t at = i * hidden_ + outputs.begin;
@@ -156,8 +159,8 @@ void BitnetB158::logits(std::span<const uint32_t> rows, float* out) noexcept {
                           h_.data() + i * hidden_, hidden_);
     }
     const auto vocab = static_cast<int64_t>(weights_.header.vocab);
-    pool_.run([&](int thread) {
-        const Range ids = slice(vocab, pool_.threads(), thread, kOutputGrain);
+    phases_.run(wanted * vocab * hidden_ * kFloatWork, [&](int part, int parts) {
+        const Range ids = slice(vocab, parts, part, kOutputGrain);
         if (ids.count() == 0) return;
         const auto n = static_cast<int32_t>(ids.count());
         const int64_t at = ids.begin * hidden_;

@@ -6,7 +6,7 @@
 //   g = norm(g, ffn_sub_norm)                                         x += BitLinear_down(g)
 //
 // and logits = output . norm(x, output_norm). Every line of bitnet_b158.cc's layer is one phase:
-// all threads of the pool do their part of it, then meet. Which rows stand beside a row, and how
+// the threads of the pool do their parts of it, then meet. Which rows stand beside a row, and how
 // many threads there are, changes nothing in its result. Buffers are allocated once.
 #pragma once
 
@@ -18,15 +18,15 @@
 #include "worker/model/aligned_array.h"
 #include "worker/model/bit_linear.h"
 #include "worker/model/engine.h"
+#include "worker/model/phases.h"
 #include "worker/model/weights_view.h"
-#include "worker/topology/thread_pool.h"
 
 namespace bitnetd::worker {
 
 class BitnetB158 {
   public:
     // All of them outlive the model.
-    BitnetB158(const WeightsView& weights, const kernels::KernelTable& kernels, ThreadPool& pool,
+    BitnetB158(const WeightsView& weights, const kernels::KernelTable& kernels, Phases& phases,
                const KvLayout& layout, uint32_t rows_max);
 
     // Computes all layers of 1 .. rows_max rows; the hidden states stay for logits().
@@ -40,17 +40,20 @@ class BitnetB158 {
     void attention_block(const LayerWeights& w, uint32_t layer) noexcept;
     void ffn_block(const LayerWeights& w) noexcept;
 
-    // Phases: each calls the pool once. count() is the number of rows of this forward pass.
+    // One phase each. count() is the number of rows of this forward pass.
     void norm_and_quantise(float* x, int32_t size, const float* weight, float* y) noexcept;
     void rope_and_store(uint32_t layer) noexcept;
     void attend(uint32_t layer) noexcept;
     void multiply_and_add(const TernaryMatrix& w) noexcept;  // x += BitLinear(quantised)
 
+    int64_t product_work(int64_t outputs, int64_t inputs) const {
+        return count() * outputs * inputs;
+    }
     int32_t count() const { return static_cast<int32_t>(rows_.size()); }
 
     const WeightsView& weights_;
     const kernels::KernelTable& kernels_;
-    ThreadPool& pool_;
+    Phases& phases_;
     const KvLayout& layout_;
     const int32_t hidden_, ffn_, query_size_, kv_size_;
 

@@ -1,10 +1,12 @@
 #include "worker/model/null_engine.h"
 
 #include <algorithm>
+#include <ctime>
 
 namespace bitnetd::worker {
 
-NullEngine::NullEngine(uint32_t vocab, std::span<const uint32_t> end_ids) {
+NullEngine::NullEngine(uint32_t vocab, std::span<const uint32_t> end_ids, uint64_t step_us)
+    : step_us_(step_us) {
     constexpr size_t kPrintable = 94;  // '!' .. '~': the first ids of the byte alphabet
     for (uint32_t id = 0; id < vocab && ids_.size() < kPrintable; ++id) {
         if (std::find(end_ids.begin(), end_ids.end(), id) == end_ids.end()) ids_.push_back(id);
@@ -13,6 +15,11 @@ NullEngine::NullEngine(uint32_t vocab, std::span<const uint32_t> end_ids) {
 }
 
 void NullEngine::step(std::span<const Row> rows, std::span<const Draw> draws) noexcept {
+    if (step_us_ > 0) {
+        const timespec pause{static_cast<time_t>(step_us_ / 1'000'000),
+                             static_cast<long>(step_us_ % 1'000'000 * 1000)};
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
+    }
     for (const Draw& draw : draws) {
         const uint32_t position = rows[draw.row].position + 1;
         draw.drawn->valid = true;

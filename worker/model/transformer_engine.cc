@@ -6,10 +6,11 @@ namespace bitnetd::worker {
 
 TransformerEngine::TransformerEngine(const WeightsView& weights,
                                      const kernels::KernelTable& kernels, ThreadPool& pool,
-                                     const KvLayout& layout, uint32_t step_tokens_max)
-    : pool_(pool),
+                                     const KvLayout& layout, uint32_t step_tokens_max,
+                                     int64_t work_per_thread)
+    : phases_(pool, work_per_thread),
       vocab_(weights.header.vocab),
-      model_(weights, kernels, pool, layout, step_tokens_max),
+      model_(weights, kernels, phases_, layout, step_tokens_max),
       logits_(size_t{kLogitRows} * vocab_) {
     samplers_.reserve(static_cast<size_t>(pool.threads()));
     for (int i = 0; i < pool.threads(); ++i)
@@ -28,10 +29,11 @@ void TransformerEngine::draw_some(std::span<const Draw> draws) noexcept {
     for (size_t i = 0; i < draws.size(); ++i)
         rows[i] = draws[i].row;
     model_.logits(std::span(rows).first(draws.size()), logits_.data());
-    pool_.run([&](int thread) {
-        Sampler& sampler = samplers_[static_cast<size_t>(thread)];
-        for (auto i = static_cast<size_t>(thread); i < draws.size();
-             i += static_cast<size_t>(pool_.threads())) {
+    const auto work = static_cast<int64_t>(draws.size()) * vocab_ * kDrawWork;
+    phases_.run(work, [&](int part, int parts) {
+        Sampler& sampler = samplers_[static_cast<size_t>(part)];
+        for (auto i = static_cast<size_t>(part); i < draws.size();
+             i += static_cast<size_t>(parts)) {
             const Draw& draw = draws[i];
             const std::span<const float> logits = logits_.span().subspan(i * vocab_, vocab_);
             if (draw.is_score) {

@@ -15,7 +15,8 @@ class TransformerEngine final : public Engine {
   public:
     // All of them outlive the engine.
     TransformerEngine(const WeightsView& weights, const kernels::KernelTable& kernels,
-                      ThreadPool& pool, const KvLayout& layout, uint32_t step_tokens_max);
+                      ThreadPool& pool, const KvLayout& layout, uint32_t step_tokens_max,
+                      int64_t work_per_thread = kWorkPerThread);
     void step(std::span<const Row> rows, std::span<const Draw> draws) noexcept override;
 
     // The logits [vocab] of one row of the last step. For tests and verification.
@@ -27,7 +28,7 @@ class TransformerEngine final : public Engine {
 
     void draw_some(std::span<const Draw> draws) noexcept;
 
-    ThreadPool& pool_;
+    Phases phases_;
     const uint32_t vocab_;
     BitnetB158 model_;
     AlignedArray<float> logits_;     // [kLogitRows][vocab]

@@ -20,6 +20,7 @@ class EngineFixture {
         int threads = 1;
         uint32_t slots = 1;
         uint32_t step_tokens_max = 64;
+        int64_t work_per_thread = 1;  // small models would never be split otherwise
     };
 
     EngineFixture(std::span<const std::byte> weights, const Options& options)
@@ -37,8 +38,8 @@ class EngineFixture {
         const kernels::KernelTable& table = std::string_view(options.isa) == "auto"
                                                 ? *kernels::usable_tables().front()
                                                 : *kernels::find(options.isa);
-        engine_ = std::make_unique<TransformerEngine>(weights_, table, *pool_, layout_,
-                                                      options.step_tokens_max);
+        engine_ = std::make_unique<TransformerEngine>(
+            weights_, table, *pool_, layout_, options.step_tokens_max, options.work_per_thread);
         for (uint32_t slot = 0; slot < options.slots; ++slot) {
             cache_.reserve(slot, weights_.header.context);
         }

@@ -212,7 +212,8 @@ LoopFixture::LoopFixture(const Options& options)
         ThreadPool::create({std::vector<int>(static_cast<size_t>(options.threads), 0), false, 0})
             .value();
     engine_ = std::make_unique<TransformerEngine>(weights_, *kernels::usable_tables().front(),
-                                                  *pool_, layout_, options.step_tokens_max);
+                                                  *pool_, layout_, options.step_tokens_max,
+                                                  /*work_per_thread=*/1);
     const Fd board_fd =
         shm::create_board(
             {.role = shm::Role::kWorker, .incarnation = kWorkerIncarnation, .device = "cpu:0"})
