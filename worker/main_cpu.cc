@@ -169,7 +169,8 @@ class CpuWorker {
         const auto step_tokens = static_cast<uint32_t>(params_.worker_step_tokens_max);
         cache_.emplace(*layout_, setup_.arena.mutable_view(), slots, context_max_);
         if (params_.worker_null_model == 1) {
-            engine_ = std::make_unique<NullEngine>(model.vocab, weights_.end_ids());
+            engine_ = std::make_unique<NullEngine>(model.vocab, weights_.end_ids(),
+                                                   params_.worker_null_step_us);
         } else {
             engine_ = std::make_unique<TransformerEngine>(weights_, *kernels_, *pool_, *layout_,
                                                           step_tokens);

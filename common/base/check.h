@@ -17,7 +17,7 @@ void say_last_words(const char* text) noexcept;
 
 }  // namespace bitnetd
 
-#define BITNETD_CHECK(condition)          \
+#define BITNETD_CHECK(condition)           \
     (static_cast<bool>(condition) ? void() \
                                   : ::bitnetd::check_failed(#condition, __FILE__, __LINE__))
 

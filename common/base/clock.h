@@ -12,8 +12,12 @@ inline uint64_t clock_ns(clockid_t clock) noexcept {
     return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
 }
 
-inline uint64_t monotonic_ns() noexcept { return clock_ns(CLOCK_MONOTONIC); }
-inline int64_t unix_seconds() noexcept { return static_cast<int64_t>(time(nullptr)); }
+inline uint64_t monotonic_ns() noexcept {
+    return clock_ns(CLOCK_MONOTONIC);
+}
+inline int64_t unix_seconds() noexcept {
+    return static_cast<int64_t>(time(nullptr));
+}
 
 constexpr uint64_t kNsPerMs = 1'000'000;
 constexpr uint64_t kNsPerS = 1'000'000'000;

@@ -6,13 +6,20 @@ namespace bitnetd {
 
 std::string_view to_string(ErrorCode code) {
     switch (code) {
-        case ErrorCode::kInvalid: return "invalid";
-        case ErrorCode::kNotFound: return "not_found";
-        case ErrorCode::kUnsupported: return "unsupported";
-        case ErrorCode::kExhausted: return "exhausted";
-        case ErrorCode::kUnavailable: return "unavailable";
-        case ErrorCode::kIo: return "io";
-        case ErrorCode::kInternal: return "internal";
+        case ErrorCode::kInvalid:
+            return "invalid";
+        case ErrorCode::kNotFound:
+            return "not_found";
+        case ErrorCode::kUnsupported:
+            return "unsupported";
+        case ErrorCode::kExhausted:
+            return "exhausted";
+        case ErrorCode::kUnavailable:
+            return "unavailable";
+        case ErrorCode::kIo:
+            return "io";
+        case ErrorCode::kInternal:
+            return "internal";
     }
     return "unknown";
 }

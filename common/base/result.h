@@ -35,7 +35,9 @@ struct [[nodiscard]] Error {
     }
 };
 
-inline Error invalid(std::string message) { return {ErrorCode::kInvalid, std::move(message)}; }
+inline Error invalid(std::string message) {
+    return {ErrorCode::kInvalid, std::move(message)};
+}
 inline Error unsupported(std::string message) {
     return {ErrorCode::kUnsupported, std::move(message)};
 }
@@ -85,10 +87,10 @@ class [[nodiscard]] Result<void> {
 };
 
 // Leaves the calling function with the error of a failed Result.
-#define BITNETD_TRY(expression)                                  \
-    do {                                                         \
+#define BITNETD_TRY(expression)                                         \
+    do {                                                                \
         if (auto bitnetd_result_ = (expression); !bitnetd_result_.ok()) \
-            return std::move(bitnetd_result_).error();           \
+            return std::move(bitnetd_result_).error();                  \
     } while (false)
 
 #define BITNETD_CONCAT_(a, b) a##b

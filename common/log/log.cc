@@ -15,10 +15,14 @@ std::string g_role = "?";
 
 spdlog::level::level_enum to_spdlog(Level level) {
     switch (level) {
-        case Level::kDebug: return spdlog::level::debug;
-        case Level::kInfo: return spdlog::level::info;
-        case Level::kWarn: return spdlog::level::warn;
-        case Level::kError: return spdlog::level::err;
+        case Level::kDebug:
+            return spdlog::level::debug;
+        case Level::kInfo:
+            return spdlog::level::info;
+        case Level::kWarn:
+            return spdlog::level::warn;
+        case Level::kError:
+            return spdlog::level::err;
     }
     return spdlog::level::info;
 }
@@ -69,7 +73,8 @@ void init(std::string_view role, Level level, Format format) {
     g_json = format == Format::kJson || (format == Format::kAuto && !terminal);
     // spdlog keeps loggers in a process-wide registry; a second init replaces the first.
     spdlog::drop("bitnetd");
-    auto logger = terminal ? spdlog::stderr_color_mt("bitnetd") : spdlog::stderr_logger_mt("bitnetd");
+    auto logger =
+        terminal ? spdlog::stderr_color_mt("bitnetd") : spdlog::stderr_logger_mt("bitnetd");
     spdlog::set_default_logger(logger);
     spdlog::set_level(to_spdlog(level));
     spdlog::set_pattern(g_json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","process":%P,%v})"
@@ -78,22 +83,33 @@ void init(std::string_view role, Level level, Format format) {
     spdlog::flush_on(spdlog::level::debug);
 }
 
-void set_level(Level level) { spdlog::set_level(to_spdlog(level)); }
+void set_level(Level level) {
+    spdlog::set_level(to_spdlog(level));
+}
 
 bool parse_level(std::string_view name, Level& level) {
-    if (name == "debug") level = Level::kDebug;
-    else if (name == "info") level = Level::kInfo;
-    else if (name == "warn") level = Level::kWarn;
-    else if (name == "error") level = Level::kError;
-    else return false;
+    if (name == "debug")
+        level = Level::kDebug;
+    else if (name == "info")
+        level = Level::kInfo;
+    else if (name == "warn")
+        level = Level::kWarn;
+    else if (name == "error")
+        level = Level::kError;
+    else
+        return false;
     return true;
 }
 
 bool parse_format(std::string_view name, Format& format) {
-    if (name == "auto") format = Format::kAuto;
-    else if (name == "text") format = Format::kText;
-    else if (name == "json") format = Format::kJson;
-    else return false;
+    if (name == "auto")
+        format = Format::kAuto;
+    else if (name == "text")
+        format = Format::kText;
+    else if (name == "json")
+        format = Format::kJson;
+    else
+        return false;
     return true;
 }
 

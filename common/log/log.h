@@ -3,9 +3,9 @@
 //   log::info("worker_ready", {{"worker", 2}, {"epoch", 7}, {"load_ms", 412}});
 //   -> 2026-11-21T08:00:01.123Z info  worker event=worker_ready worker=2 epoch=7 load_ms=412
 //
-// At a terminal lines are coloured and short; otherwise (or with [log] format = "json") they are one
-// JSON object each. Tests and dashboards match on event names: never rename one. No prompt, text,
-// key or token id of a client is ever logged. Any thread may log; a line is written at once.
+// At a terminal lines are coloured and short; otherwise (or with [log] format = "json") they are
+// one JSON object each. Tests and dashboards match on event names: never rename one. No prompt,
+// text, key or token id of a client is ever logged. Any thread may log; a line is written at once.
 #pragma once
 
 #include <concepts>
@@ -25,13 +25,11 @@ struct Field {
 
     Field(std::string_view name_, std::string_view text) : name(name_), value(text), quoted(true) {}
     Field(std::string_view name_, const char* text) : Field(name_, std::string_view(text)) {}
-    Field(std::string_view name_, const std::string& text)
-        : Field(name_, std::string_view(text)) {}
+    Field(std::string_view name_, const std::string& text) : Field(name_, std::string_view(text)) {}
     Field(std::string_view name_, bool flag)
         : name(name_), value(flag ? "true" : "false"), quoted(false) {}
     template <std::integral T>
-        requires(!std::same_as<T, bool>)
-    Field(std::string_view name_, T number)
+    requires(!std::same_as<T, bool>) Field(std::string_view name_, T number)
         : name(name_), value(std::to_string(number)), quoted(false) {}
     Field(std::string_view name_, double number);
 };
@@ -40,16 +38,25 @@ using Fields = std::initializer_list<Field>;
 
 enum class Format : uint8_t { kAuto, kText, kJson };
 
-// Once at the start of main, before threads. `role` is printed in each line, for example "worker/0".
+// Once at the start of main, before threads. `role` is printed in each line, for example
+// "worker/0".
 void init(std::string_view role, Level level, Format format);
 void set_level(Level level);
 bool parse_level(std::string_view name, Level& level);
 bool parse_format(std::string_view name, Format& format);
 
 void write(Level level, std::string_view event, Fields fields);
-inline void debug(std::string_view event, Fields fields = {}) { write(Level::kDebug, event, fields); }
-inline void info(std::string_view event, Fields fields = {}) { write(Level::kInfo, event, fields); }
-inline void warn(std::string_view event, Fields fields = {}) { write(Level::kWarn, event, fields); }
-inline void error(std::string_view event, Fields fields = {}) { write(Level::kError, event, fields); }
+inline void debug(std::string_view event, Fields fields = {}) {
+    write(Level::kDebug, event, fields);
+}
+inline void info(std::string_view event, Fields fields = {}) {
+    write(Level::kInfo, event, fields);
+}
+inline void warn(std::string_view event, Fields fields = {}) {
+    write(Level::kWarn, event, fields);
+}
+inline void error(std::string_view event, Fields fields = {}) {
+    write(Level::kError, event, fields);
+}
 
 }  // namespace bitnetd::log

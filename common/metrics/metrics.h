@@ -54,7 +54,8 @@ constexpr uint64_t histogram_bound_ns(size_t bucket) {
 }
 constexpr size_t histogram_bucket(uint64_t value_ns) {
     size_t bucket = 0;
-    while (value_ns > histogram_bound_ns(bucket)) ++bucket;
+    while (value_ns > histogram_bound_ns(bucket))
+        ++bucket;
     return bucket;
 }
 

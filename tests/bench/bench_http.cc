@@ -3,7 +3,8 @@
 // as bitnetd did, which is the limit bitnetd is compared with.
 //
 //   bench_http client --port P --streams N --seconds S --tokens T [--record FILE]
-//       opens N streams of T tokens each, again and again; prints JSON: tokens, events, bytes, reads
+//       opens N streams of T tokens each, again and again; prints JSON: tokens, events, bytes,
+//       reads
 //   bench_http bare --replay FILE --events-per-write K
 //       prints its port, then answers every request with the recorded response, K events per write
 //   bench_http hold --port P --streams N
@@ -55,10 +56,12 @@ int connect_to(uint16_t port) {
 }
 
 std::string stream_request(int tokens) {
-    const std::string body = R"({"prompt":[1],"stream":true,"temperature":0,"ignore_eos":true,"max_tokens":)" +
-                             std::to_string(tokens) + "}";
+    const std::string body =
+        R"({"prompt":[1],"stream":true,"temperature":0,"ignore_eos":true,"max_tokens":)" +
+        std::to_string(tokens) + "}";
     return "POST /v1/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+           "Content-Length: " +
+           std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
 void send_all(int fd, std::string_view bytes) {
@@ -81,7 +84,8 @@ class Counter {
             std::string seam = kept_ + std::string(piece.substr(0, taken));
             if (seam.find(needle_) != seam.npos) ++found;
         }
-        for (size_t at = piece.find(needle_); at != piece.npos; at = piece.find(needle_, at + needle_.size())) {
+        for (size_t at = piece.find(needle_); at != piece.npos;
+             at = piece.find(needle_, at + needle_.size())) {
             ++found;
         }
         kept_ = piece.substr(piece.size() - std::min(piece.size(), needle_.size() - 1));
@@ -145,10 +149,13 @@ int run_client(uint16_t port, int count, double seconds, int tokens, const std::
         }
     }
     const double elapsed = static_cast<double>(monotonic_ns() - begin) / 1e9;
-    std::printf("{\"seconds\": %.3f, \"tokens_s\": %.0f, \"events_s\": %.0f, \"bytes_s\": %.0f, \"events_per_read\": %.2f}\n",
-                elapsed, static_cast<double>(totals.streams) * tokens / elapsed,
-                static_cast<double>(totals.events) / elapsed, static_cast<double>(totals.bytes) / elapsed,
-                static_cast<double>(totals.events) / static_cast<double>(std::max<uint64_t>(1, totals.reads)));
+    std::printf(
+        "{\"seconds\": %.3f, \"tokens_s\": %.0f, \"events_s\": %.0f, \"bytes_s\": %.0f, "
+        "\"events_per_read\": %.2f}\n",
+        elapsed, static_cast<double>(totals.streams) * tokens / elapsed,
+        static_cast<double>(totals.events) / elapsed, static_cast<double>(totals.bytes) / elapsed,
+        static_cast<double>(totals.events) /
+            static_cast<double>(std::max<uint64_t>(1, totals.reads)));
     return 0;
 }
 
@@ -198,11 +205,13 @@ int run_bare(const std::string& replay, int events_per_write) {
     std::array<epoll_event, 256> ready{};
     std::array<char, 65536> sink{};
     for (;;) {
-        const int n = epoll_wait(poll, ready.data(), static_cast<int>(ready.size()), active.empty() ? -1 : 0);
+        const int n =
+            epoll_wait(poll, ready.data(), static_cast<int>(ready.size()), active.empty() ? -1 : 0);
         for (int i = 0; i < n; ++i) {
             const int fd = ready[static_cast<size_t>(i)].data.fd;
             if (fd == listener) {
-                const int accepted = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                const int accepted =
+                    accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (accepted < 0) continue;
                 const int one = 1;
                 setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);

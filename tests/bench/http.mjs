@@ -47,18 +47,46 @@ async function until(check) {
 }
 
 const bench = path.join(bin, 'bench_http');
-function client(port, extra = []) {
-  const [command, ...args] = onCore(1, [bench, 'client', '--port', port, '--seconds', seconds, '--tokens', 400, ...extra].map(String));
+function clientCommand(port, { seconds: length = seconds, record } = {}) {
+  const extra = record ? ['--record', record] : [];
+  return onCore(1, [bench, 'client', '--port', port, '--seconds', length, '--tokens', 400, ...extra].map(String));
+}
+
+function client(port, options) {
+  const [command, ...args] = clientCommand(port, options);
   return JSON.parse(execFileSync(command, args, { encoding: 'utf8' }));
+}
+
+// Processor time of a process, all its threads, in seconds.
+function cpuSeconds(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 async function bare(replay, eventsPerWrite) {
   const [command, ...args] = onCore(0, [bench, 'bare', '--replay', replay, '--events-per-write', String(eventsPerWrite)]);
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const port = await new Promise((resolve) => createInterface({ input: child.stdout }).once('line', resolve));
+  const before = cpuSeconds(child.pid);
   const result = client(port);
+  result.cpu_us_per_event = 1e6 * (cpuSeconds(child.pid) - before) / (result.events_s * result.seconds);
   child.kill();
   return result;
+}
+
+// What one event costs the frontend's processor at a pace it keeps up with: one token an event.
+async function paced() {
+  const server = await Server.start([...nullModel, '--worker.null_step_us=2000']);
+  const [frontend] = server.children('bitnetd-frontend');
+  pin(frontend, 0);
+  for (const pid of server.workers()) pin(pid, 1);
+  const replay = path.join(directory, 'paced');
+  client(server.port, { seconds: 1, record: replay });
+  const before = cpuSeconds(frontend);
+  const result = client(server.port);
+  result.cpu_us_per_event = 1e6 * (cpuSeconds(frontend) - before) / (result.events_s * result.seconds);
+  await server.stop();
+  return { ...result, bare: await bare(replay, 1) };
 }
 
 const nullModel = ['--worker.null_model=1', '--worker.threads=1', '--worker.pin=0', '--dispatch.queue_depth_max=100000'];
@@ -67,7 +95,7 @@ const resident = (pid) => 1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/pro
 async function idleStreams(count) {
   const server = await Server.start([...nullModel, '--server.hang_timeout_ms=600000'], { model: true });
   const [frontend] = server.children('bitnetd-frontend');
-  client(server.port, ['--seconds', 1]);  // warm: the heap has grown to its working size
+  client(server.port, { seconds: 1 });  // warm: the heap has grown to its working size
   for (const pid of server.workers()) process.kill(pid, 'SIGSTOP');
   const before = resident(frontend);
   const hold = spawn(bench, ['hold', '--port', String(server.port), '--streams', String(count)], { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -102,21 +130,25 @@ try {
   nginx.process.kill();
 
   const replay = path.join(directory, 'response');
-  client(server.port, ['--record', replay]);
+  client(server.port, { record: replay });
   const runs = { bitnetd: [], one: [], coalesced: [] };
+  let tokensPerEvent = 1;
   let perRead = 1;
   for (let i = 0; i < rounds; ++i) {
     const run = client(server.port);
     perRead = Math.max(1, Math.round(run.events_per_read));
+    tokensPerEvent = run.tokens_s / run.events_s;
     runs.bitnetd.push(run.tokens_s);
     runs.coalesced.push((await bare(replay, perRead)).tokens_s);
     runs.one.push((await bare(replay, 1)).tokens_s);
   }
   const percent = (part, whole) => `${(100 * median(part) / median(whole)).toFixed(0)} %`;
-  console.log(`streamed, 100 clients ${median(runs.bitnetd).toFixed(0)} tokens/s, ${perRead} events a read`);
+  console.log(`streamed, 100 clients ${median(runs.bitnetd).toFixed(0)} tokens/s, ${tokensPerEvent.toFixed(1)} tokens an event, ${perRead} events a read`);
   console.log(`bare loop, coalesced  ${median(runs.coalesced).toFixed(0)} tokens/s; bitnetd reaches ${percent(runs.bitnetd, runs.coalesced)}`);
   console.log(`bare loop, 1 a write  ${median(runs.one).toFixed(0)} tokens/s; bitnetd reaches ${percent(runs.bitnetd, runs.one)}`);
   await server.stop();
+  const pace = await paced();
+  console.log(`at one token an event ${pace.cpu_us_per_event.toFixed(2)} us of processor each at ${pace.events_s.toFixed(0)} events/s; bare loop, 1 a write, ${pace.bare.cpu_us_per_event.toFixed(2)} us = ${(100 * pace.bare.cpu_us_per_event / pace.cpu_us_per_event).toFixed(0)} % of it`);
   console.log(`idle stream           ${(await idleStreams(2000)).toFixed(0)} bytes resident each (2000 streams)`);
 } finally {
   rmSync(directory, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 // NullEngine: tokens without a model (worker.null_model = 1). The token of a position is a fixed
 // function of the position, a printable byte in vocabularies that begin with the byte alphabet, and
-// never an end of generation. Log probabilities are 0. A step takes step_us, so that what a token costs
-// the rest of the path can be measured at a rate that it keeps up with.
+// never an end of generation. Log probabilities are 0. A step takes step_us, so that what a token
+// costs the rest of the path can be measured at a rate that it keeps up with.
 #pragma once
 
 #include <vector>

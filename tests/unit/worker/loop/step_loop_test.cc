@@ -339,7 +339,7 @@ class WatchingEngine final : public Engine {
     void step(std::span<const Row> rows, std::span<const Draw> draws) noexcept override {
         plan = board->step_plan().value_or(std::vector<shm::StepFlight>{});
         begun_ns = board->worker().step_begun_ns;
-        NullEngine(67, {}).step(rows, draws);
+        NullEngine(67, {}, 0).step(rows, draws);
         if (fail)
             for (const Draw& draw : draws)
                 draw.drawn->valid = false;
