@@ -12,8 +12,8 @@ namespace bitnetd {
 // The T stored at `at`, which need not be aligned. The caller has checked that sizeof(T) bytes are
 // there. bitnetd runs on little-endian machines only.
 template <typename T>
-requires std::is_trivially_copyable_v<T> T load(const void* at)
-noexcept {
+T load(const void* at) noexcept {
+    static_assert(std::is_trivially_copyable_v<T>);
     T value;
     std::memcpy(&value, at, sizeof value);
     return value;

@@ -29,7 +29,7 @@ struct Field {
     Field(std::string_view name_, bool flag)
         : name(name_), value(flag ? "true" : "false"), quoted(false) {}
     template <std::integral T>
-    requires(!std::same_as<T, bool>) Field(std::string_view name_, T number)
+    Field(std::string_view name_, T number)
         : name(name_), value(std::to_string(number)), quoted(false) {}
     Field(std::string_view name_, double number);
 };
