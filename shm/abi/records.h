@@ -35,7 +35,7 @@ enum class RecordType : uint16_t {
 enum SubmitFlags : uint32_t {
     kIgnoreEos = 1u << 0,     // end-of-generation ids can not be drawn
     kWantLogprobs = 1u << 1,  // TokenRecord::logprob and `logprobs` alternatives are filled
-    kScorePrompt = 1u << 2,   // kPromptScores for the prompt's tokens (echo with logprobs)
+    kScorePrompt = 1u << 2,   // kPromptScores for the prompt's tokens; today's worker refuses it
 };
 
 // A flight is complete, and may be scheduled, when id_count ids have arrived.
@@ -123,7 +123,7 @@ struct TokenRecord {
 static_assert(sizeof(TokenRecord) == 32 && sizeof(Alternative) == 8);
 
 enum class GiveBackReason : uint32_t {
-    kBusy = 1,      // no slot or no KV pages left
+    kBusy = 1,      // no slot or no credit left; KV pages are waited for
     kDraining = 2,  // the worker was told to finish
 };
 
