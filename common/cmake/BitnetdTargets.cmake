@@ -42,13 +42,17 @@ function(bitnetd_tests name folder label timeout_s)
     target_compile_definitions(${name} PRIVATE BITNETD_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
         BITNETD_BINARY_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
     gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-        TEST_PREFIX "${label}/" PROPERTIES LABELS ${label} TIMEOUT ${timeout_s})
+        TEST_PREFIX "${name}/" PROPERTIES LABELS ${label} TIMEOUT ${timeout_s})
 endfunction()
 
 # bitnetd_fuzzer(NAME SOURCE DEPS...): a libFuzzer target with its corpus in tests/fuzz/corpus/NAME.
 # Without clang's libFuzzer the same entry point is replayed over the corpus by a small driver.
 function(bitnetd_fuzzer name source)
     add_executable(fuzz_${name} ${source})
+    if(NOT TARGET fuzzers)
+        add_custom_target(fuzzers)
+    endif()
+    add_dependencies(fuzzers fuzz_${name})
     target_link_libraries(fuzz_${name} PRIVATE bitnetd_flags ${ARGN})
     if(BITNETD_FUZZ)
         target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
