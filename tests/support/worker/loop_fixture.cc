@@ -156,8 +156,10 @@ void FakeFrontend::listen(size_t records_max) {
                 std::vector<shm::Alternative> alternatives(record.alternatives_count);
                 ASSERT_EQ(payload.size(),
                           sizeof record + alternatives.size() * sizeof(shm::Alternative));
-                std::memcpy(alternatives.data(), payload.data() + sizeof record,
-                            payload.size() - sizeof record);
+                for (size_t i = 0; i < alternatives.size(); ++i) {
+                    alternatives[i] = load<shm::Alternative>(payload.data() + sizeof record +
+                                                             i * sizeof(shm::Alternative));
+                }
                 heard_[record.flight].tokens.push_back(record);
                 heard_[record.flight].alternatives.push_back(alternatives);
                 return;
