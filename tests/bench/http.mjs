@@ -132,10 +132,13 @@ try {
   const replay = path.join(directory, 'response');
   client(server.port, { record: replay });
   const runs = { bitnetd: [], one: [], coalesced: [] };
+  const busy = [];
   let tokensPerEvent = 1;
   let perRead = 1;
   for (let i = 0; i < rounds; ++i) {
+    const before = cpuSeconds(frontend);
     const run = client(server.port);
+    busy.push((cpuSeconds(frontend) - before) / run.seconds);
     perRead = Math.max(1, Math.round(run.events_per_read));
     tokensPerEvent = run.tokens_s / run.events_s;
     runs.bitnetd.push(run.tokens_s);
@@ -143,7 +146,7 @@ try {
     runs.one.push((await bare(replay, 1)).tokens_s);
   }
   const percent = (part, whole) => `${(100 * median(part) / median(whole)).toFixed(0)} %`;
-  console.log(`streamed, 100 clients ${median(runs.bitnetd).toFixed(0)} tokens/s, ${tokensPerEvent.toFixed(1)} tokens an event, ${perRead} events a read`);
+  console.log(`streamed, 100 clients ${median(runs.bitnetd).toFixed(0)} tokens/s, ${tokensPerEvent.toFixed(1)} tokens an event, ${perRead} events a read; the frontend is busy ${(100 * median(busy)).toFixed(0)} % (worker and client share the other core)`);
   console.log(`bare loop, coalesced  ${median(runs.coalesced).toFixed(0)} tokens/s; bitnetd reaches ${percent(runs.bitnetd, runs.coalesced)}`);
   console.log(`bare loop, 1 a write  ${median(runs.one).toFixed(0)} tokens/s; bitnetd reaches ${percent(runs.bitnetd, runs.one)}`);
   await server.stop();
