@@ -31,7 +31,7 @@ struct Usage {
     uint64_t queue_ns = 0;
     uint64_t prefill_ns = 0;
     uint64_t first_token_ns = 0;     // since the request was received
-    uint64_t decode_ns = 0;          // from the first to the last token
+    uint64_t decode_ns = 0;          // from the end of prefill to the last token
     uint64_t decode_iterations = 0;  // tokens of the longest choice
 };
 

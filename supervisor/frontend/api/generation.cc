@@ -101,6 +101,7 @@ void Generation::on_choice_started(Choice& choice, const FlightStart& start) {
         has_started_ = true;
         queue_ns_ = start.queue_ns;
         prefill_ns_ = start.prefill_ns;
+        decode_begun_ns_ = start.prefill_done_ns;
     }
     // The first choice of a prompt tells what the cache had of it before this request.
     if (choice.index % prepared_.params.best_of == 0) cached_tokens_ += start.cached_tokens;
@@ -304,7 +305,7 @@ Usage Generation::usage() const {
         last_ns = std::max(last_ns, choice->last_token_ns);
     }
     if (last_ns == 0) return usage;
-    usage.decode_ns = last_ns - first_ns;
+    usage.decode_ns = last_ns > decode_begun_ns_ ? last_ns - decode_begun_ns_ : 0;
     usage.first_token_ns = first_ns > received_ns_ ? first_ns - received_ns_ : 0;
     return usage;
 }

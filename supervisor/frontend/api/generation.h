@@ -79,6 +79,7 @@ class Generation final : public ChoiceOwner {
     uint64_t cached_tokens_ = 0;
     uint64_t queue_ns_ = 0;  // of the first flight that started
     uint64_t prefill_ns_ = 0;
+    uint64_t decode_begun_ns_ = 0;
     bool has_started_ = false;
 };
 

@@ -151,7 +151,8 @@ void Dispatcher::take_started(Worker& worker, const shm::StartedRecord& record, 
     start.cached_tokens = std::min(record.cached_count, flight->prompt_count());
     const uint64_t admitted_ns = std::min(record.admitted_ns, now_ns);
     start.queue_ns = elapsed_ns(flight->admitted_ns, admitted_ns);
-    start.prefill_ns = elapsed_ns(admitted_ns, std::min(record.prefill_done_ns, now_ns));
+    start.prefill_done_ns = std::min(record.prefill_done_ns, now_ns);
+    start.prefill_ns = elapsed_ns(admitted_ns, start.prefill_done_ns);
     board_.record_ns(Histogram::kQueueSeconds, start.queue_ns);
     flight->fresh_start = std::move(start);
     mark_dirty(*flight);

@@ -85,6 +85,7 @@ struct FlightStart {
     uint32_t cached_tokens = 0;  // of the prompt
     uint64_t queue_ns = 0;       // admission to the first step that worked on it
     uint64_t prefill_ns = 0;
+    uint64_t prefill_done_ns = 0;  // monotonic; decoding begins
 };
 
 // The receiver of a flight's news. Called on the loop thread, outside of any ring. A sink may
