@@ -30,10 +30,11 @@ test('100 streams over two workers, one killed every 200 ms, lose nothing', asyn
   try {
     const expected = await Promise.all(Array.from({ length: 100 }, (_, i) => streamCompletion(server, job(i))));
     const draw = random(seed);
+    const end = Date.now() + seconds * 1000;
     let stopped = false;
     let kills = 0;
     const killer = (async () => {
-      while (!stopped) {
+      while (!stopped && Date.now() < end) {
         await delay(200);
         const workers = server.workers();
         if (workers.length === 0) continue;
@@ -41,7 +42,6 @@ test('100 streams over two workers, one killed every 200 ms, lose nothing', asyn
         ++kills;
       }
     })();
-    const end = Date.now() + seconds * 1000;
     let completed = 0;
     const client = async (i) => {
       while (Date.now() < end) {
