@@ -13,7 +13,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/result.h"
-#include "common/gguf/source.h"
+#include "common/base/source.h"
 
 namespace bitnetd::gguf {
 

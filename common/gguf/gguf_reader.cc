@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/bytes.h"
+#include "common/base/quote.h"
 #include "common/gguf/cursor.h"
 #include "common/gguf/tensor_parser.h"
 #include "common/gguf/value_parser.h"
@@ -74,7 +75,7 @@ Result<void> read_tensors(Cursor& cursor, uint64_t count, File& file) {
         auto tensor = parse_tensor(cursor);
         if (!tensor) return std::move(tensor).error().within("tensor info " + std::to_string(i));
         if (!file.tensor_indices.emplace(tensor->name, file.tensors.size()).second) {
-            return invalid("tensor " + quoted(tensor->name) + " occurs twice");
+            return invalid("tensor " + quote(tensor->name) + " occurs twice");
         }
         file.tensors.push_back(std::move(tensor).value());
     }

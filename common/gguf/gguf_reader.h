@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/base/source.h"
 #include "common/gguf/metadata.h"
-#include "common/gguf/source.h"
 #include "common/gguf/tensor_types.h"
 
 namespace bitnetd::gguf {

@@ -61,15 +61,6 @@ std::string_view to_string(ValueType type) {
     return index < kNames.size() ? kNames[index] : "unknown";
 }
 
-std::string quoted(std::string_view text) {
-    constexpr size_t kShownMax = 64;
-    std::string out = "'";
-    for (const char c : text.substr(0, kShownMax))
-        out += c >= ' ' && c <= '~' ? c : '?';
-    out += text.size() > kShownMax ? "...'" : "'";
-    return out;
-}
-
 bool Metadata::insert(std::string key, Value value) {
     return values_.emplace(std::move(key), std::move(value)).second;
 }

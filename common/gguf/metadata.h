@@ -83,7 +83,4 @@ Result<T> required(std::string_view key, Found<T> found) {
     return std::move(**found);
 }
 
-// Untrusted text for a message: quoted, at most 64 bytes, odd bytes shown as '?'.
-std::string quoted(std::string_view text);
-
 }  // namespace bitnetd::gguf

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/bytes.h"
+#include "common/base/quote.h"
 
 namespace bitnetd::gguf {
 namespace {
@@ -70,13 +71,13 @@ Result<void> parse_after_name(Cursor& cursor, TensorInfo& tensor) {
 
 Result<void> check_place(const TensorInfo& tensor, uint64_t alignment, uint64_t data_bytes) {
     if (tensor.offset % alignment != 0) {
-        return invalid("tensor " + quoted(tensor.name) + " is at offset " +
+        return invalid("tensor " + quote(tensor.name) + " is at offset " +
                        std::to_string(tensor.offset) + ", which is no multiple of the alignment " +
                        std::to_string(alignment));
     }
     const auto end = checked_add(tensor.offset, tensor.bytes);
     if (!end || *end > data_bytes) {
-        return invalid("tensor " + quoted(tensor.name) + " needs " + std::to_string(tensor.bytes) +
+        return invalid("tensor " + quote(tensor.name) + " needs " + std::to_string(tensor.bytes) +
                        " bytes at offset " + std::to_string(tensor.offset) +
                        ", but the file has only " + std::to_string(data_bytes) +
                        " bytes of tensor data");
@@ -90,10 +91,10 @@ Result<TensorInfo> parse_tensor(Cursor& cursor) {
     TensorInfo tensor;
     BITNETD_ASSIGN(tensor.name, cursor.read_string("its name", kTensorNameBytesMax));
     if (tensor.name.empty() || tensor.name.find('\0') != std::string::npos) {
-        return invalid("its name " + quoted(tensor.name) + " is empty or has a NUL byte");
+        return invalid("its name " + quote(tensor.name) + " is empty or has a NUL byte");
     }
     if (auto parsed = parse_after_name(cursor, tensor); !parsed) {
-        return std::move(parsed).error().within("tensor " + quoted(tensor.name));
+        return std::move(parsed).error().within("tensor " + quote(tensor.name));
     }
     return tensor;
 }
@@ -112,7 +113,7 @@ Result<void> check_places(const std::vector<TensorInfo>& tensors, uint64_t align
         const TensorInfo& before = *by_offset[i - 1];
         const TensorInfo& after = *by_offset[i];
         if (before.offset + before.bytes > after.offset) {
-            return invalid("tensors " + quoted(before.name) + " and " + quoted(after.name) +
+            return invalid("tensors " + quote(before.name) + " and " + quote(after.name) +
                            " overlap");
         }
     }

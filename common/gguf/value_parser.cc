@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/bytes.h"
+#include "common/base/quote.h"
 #include "common/gguf/gguf_reader.h"
 
 namespace bitnetd::gguf {
@@ -122,9 +123,9 @@ Result<Metadata> parse_metadata(Cursor& cursor, uint64_t count) {
         if (!key) return std::move(key).error().within(nth);
         if (key->empty()) return invalid(nth + " has an empty name");
         auto value = parse_value(cursor);
-        if (!value) return std::move(value).error().within("key " + quoted(*key));
+        if (!value) return std::move(value).error().within("key " + quote(*key));
         if (!metadata.insert(*key, std::move(value).value())) {
-            return invalid("key " + quoted(*key) + " occurs twice");
+            return invalid("key " + quote(*key) + " occurs twice");
         }
     }
     return metadata;

@@ -5,7 +5,7 @@
 #include <optional>
 #include <set>
 
-#include "common/gguf/metadata.h"
+#include "common/base/quote.h"
 
 namespace bitnetd::safetensors {
 namespace {
@@ -49,8 +49,8 @@ class HeaderSax final : public json::json_sax_t {
         if (level_ != Level::kTensor || field_ != Field::kDType) return unexpected("a string");
         const auto type = find_dtype(value);
         if (!type) {
-            error_ = unsupported("tensor " + gguf::quoted(tensor_.name) + " has the dtype " +
-                                 gguf::quoted(value) + ", which is not one that can be read");
+            error_ = unsupported("tensor " + quote(tensor_.name) + " has the dtype " +
+                                 quote(value) + ", which is not one that can be read");
             return false;
         }
         tensor_.type = *type;
@@ -152,14 +152,14 @@ class HeaderSax final : public json::json_sax_t {
     std::string subject() const {
         if (level_ == Level::kOutside) return "the header";
         if (level_ == Level::kMetadata || key_ == kMetadataKey) return std::string(kMetadataKey);
-        return "tensor " + gguf::quoted(tensor_.name);
+        return "tensor " + quote(tensor_.name);
     }
     bool fail(const std::string& what) {
         error_ = invalid(subject() + " " + what);
         return false;
     }
     bool fail(const std::string& what, std::string_view name) {
-        return fail(what + " " + gguf::quoted(name));
+        return fail(what + " " + quote(name));
     }
     bool unexpected(const std::string& what) { return fail("has " + what + " in a wrong place"); }
 

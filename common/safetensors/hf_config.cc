@@ -1,7 +1,7 @@
 #include "common/safetensors/hf_config.h"
 
 #include "common/base/check.h"
-#include "common/gguf/metadata.h"
+#include "common/base/quote.h"
 #include "common/safetensors/rope_config.h"
 
 namespace bitnetd::safetensors {
@@ -43,14 +43,14 @@ Result<const ModelClass*> class_of(const Fields& fields) {
     for (const ModelClass& known : kClasses) {
         if (names[0] == known.architecture) return &known;
     }
-    return unsupported("architecture " + gguf::quoted(names[0]) + " is not one that can be read");
+    return unsupported("architecture " + quote(names[0]) + " is not one that can be read");
 }
 
 Result<Activation> activation_of(std::string_view name) {
     if (name == "silu" || name == "swish") return Activation::kSilu;
     if (name == "relu2") return Activation::kRelu2;
     if (name == "gelu_pytorch_tanh") return Activation::kGeluTanh;
-    return unsupported("hidden_act " + gguf::quoted(name) + " is not one that can be computed");
+    return unsupported("hidden_act " + quote(name) + " is not one that can be computed");
 }
 
 Result<uint64_t> required(const Fields& fields, std::string_view key, uint64_t max) {
@@ -132,7 +132,7 @@ Result<void> parse_windows(const Fields& fields, ModelConfig& out) {
     for (size_t i = 0; i < out.layers; ++i) {
         out.windowed[i] = types.empty() ? (i + 1) % pattern != 0 : types[i] == "sliding_attention";
         if (!types.empty() && !out.windowed[i] && types[i] != "full_attention") {
-            return unsupported("layer_types names " + gguf::quoted(types[i]));
+            return unsupported("layer_types names " + quote(types[i]));
         }
     }
     return {};

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "common/gguf/metadata.h"
+#include "common/base/quote.h"
 
 namespace bitnetd::safetensors {
 
@@ -25,15 +25,15 @@ Result<Quantization> parse_quantization(const Fields& fields) {
     BITNETD_FIELD(out.use_rms_norm, fields.boolean("use_rms_norm"));
     BITNETD_FIELD(out.rms_norm_eps, fields.number("rms_norm_eps", 0, 1));
     if (method != "bitnet") {
-        return unsupported("quantization_config.quant_method is " + gguf::quoted(method) +
+        return unsupported("quantization_config.quant_method is " + quote(method) +
                            "; only 'bitnet' can be read");
     }
     if (linear_class != "bitlinear" && linear_class != "autobitlinear") {
-        return unsupported("quantization_config.linear_class is " + gguf::quoted(linear_class) +
+        return unsupported("quantization_config.linear_class is " + quote(linear_class) +
                            "; expected 'bitlinear' or 'autobitlinear'");
     }
     if (mode != "offline" && mode != "online") {
-        return unsupported("quantization_config.quantization_mode is " + gguf::quoted(mode) +
+        return unsupported("quantization_config.quantization_mode is " + quote(mode) +
                            "; expected 'offline' or 'online'");
     }
     if (linear_class == "autobitlinear") out.linear_class = LinearClass::kAutoBitLinear;

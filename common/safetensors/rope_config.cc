@@ -1,6 +1,6 @@
 #include "common/safetensors/rope_config.h"
 
-#include "common/gguf/metadata.h"
+#include "common/base/quote.h"
 
 namespace bitnetd::safetensors {
 namespace {
@@ -29,7 +29,7 @@ Result<RopeScaling> parse_scaling(const Fields& fields) {
     } else if (type == "yarn") {
         out.stretch = RopeStretch::kYarn;
     } else {
-        return unsupported("rope_scaling of type " + gguf::quoted(type) +
+        return unsupported("rope_scaling of type " + quote(type) +
                            " is not one that can be computed");
     }
     BITNETD_FIELD(out.factor, fields.number("factor", 1, kFactorMax));

@@ -6,7 +6,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/check.h"
-#include "common/gguf/metadata.h"
+#include "common/base/quote.h"
 #include "common/safetensors/header_parser.h"
 
 namespace bitnetd::safetensors {
@@ -46,7 +46,7 @@ const Known& known(DType type) {
 }
 
 std::string of(const TensorInfo& tensor) {
-    return "tensor " + gguf::quoted(tensor.name);
+    return "tensor " + quote(tensor.name);
 }
 
 // The shape's bytes must be those between the offsets.
@@ -88,7 +88,7 @@ Result<void> check_cover(const File& file) {
                    " of the data, but the file has " + std::to_string(file.data_bytes));
 }
 
-Result<std::string> read_header(gguf::Source& source) {
+Result<std::string> read_header(Source& source) {
     constexpr uint64_t kLengthBytes = sizeof(uint64_t);
     if (source.bytes() < kLengthBytes) {
         return invalid("a file of " + std::to_string(source.bytes()) + " bytes is no safetensors");
@@ -135,7 +135,7 @@ const TensorInfo* File::find_tensor(std::string_view name) const {
     return at == tensor_indices.end() ? nullptr : &tensors[at->second];
 }
 
-Result<File> read(gguf::Source& source) {
+Result<File> read(Source& source) {
     BITNETD_ASSIGN(const std::string text, read_header(source));
     BITNETD_ASSIGN(Header header, parse_header(text));
     File file;

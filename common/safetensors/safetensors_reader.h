@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/gguf/source.h"
+#include "common/base/source.h"
 
 namespace bitnetd::safetensors {
 
@@ -75,6 +75,6 @@ struct File {
 };
 
 // The error names the tensor, what was expected and what was found.
-Result<File> read(gguf::Source& source);
+Result<File> read(Source& source);
 
 }  // namespace bitnetd::safetensors

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "common/base/check.h"
-#include "common/gguf/metadata.h"
+#include "common/base/quote.h"
 #include "common/safetensors/strict_json.h"
 
 namespace bitnetd::safetensors {
@@ -33,7 +33,7 @@ Result<ShardIndex> parse_shard_index(std::string_view text) {
     std::map<std::string, size_t> places;
     for (const auto& [tensor, file] : map->items()) {
         if (!file.is_string() || !is_plain_file_name(file.get_ref<const std::string&>())) {
-            return invalid("weight_map gives tensor " + gguf::quoted(tensor) +
+            return invalid("weight_map gives tensor " + quote(tensor) +
                            " something else than the plain name of a .safetensors file");
         }
         places.emplace(file.get<std::string>(), 0);
@@ -66,8 +66,8 @@ Result<Checkpoint> Checkpoint::of_shards(const ShardIndex& index, std::vector<Fi
     for (const auto& [name, file] : index.file_of) {
         const TensorInfo* const tensor = checkpoint.files_[file].find_tensor(name);
         if (tensor == nullptr) {
-            return invalid("the index says that tensor " + gguf::quoted(name) + " is in " +
-                           gguf::quoted(index.files[file]) + ", but it is not");
+            return invalid("the index says that tensor " + quote(name) + " is in " +
+                           quote(index.files[file]) + ", but it is not");
         }
         checkpoint.tensors_.emplace(name, TensorPlace{file, tensor});
     }

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <set>
 
-#include "common/gguf/metadata.h"
+#include "common/base/quote.h"
 
 namespace bitnetd::safetensors {
 namespace {
@@ -43,7 +43,7 @@ Result<json> parse_json_object(std::string_view text, size_t bytes_max) {
         }
         if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second &&
             !error) {
-            error = invalid("it repeats the key " + gguf::quoted(parsed.get<std::string>()));
+            error = invalid("it repeats the key " + quote(parsed.get<std::string>()));
         }
         return !error.has_value();
     };

@@ -8,7 +8,7 @@
 #include "common/gguf/gguf_reader.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    bitnetd::gguf::MemorySource source(std::as_bytes(std::span(data, size)));
+    bitnetd::MemorySource source(std::as_bytes(std::span(data, size)));
     const auto file = bitnetd::gguf::read(source);
     if (!file.ok()) {
         if (file.error().message.empty()) std::abort();

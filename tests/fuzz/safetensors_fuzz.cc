@@ -24,7 +24,7 @@ bool accepted(const Result<T>& result) {
 }
 
 void read_file(std::span<const uint8_t> bytes) {
-    gguf::MemorySource source(std::as_bytes(bytes));
+    MemorySource source(std::as_bytes(bytes));
     const auto file = read(source);
     if (!accepted(file)) return;
     uint64_t covered = 0;

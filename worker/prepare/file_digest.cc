@@ -18,7 +18,7 @@ struct FreeState {
 
 }  // namespace
 
-Result<void> digest_file(gguf::Source& source, uint8_t (&digest)[16],
+Result<void> digest_file(Source& source, uint8_t (&digest)[16],
                          const std::function<void(uint64_t bytes)>& progress) {
     constexpr uint64_t kPartBytes = 1u << 20;
     const std::unique_ptr<XXH3_state_t, FreeState> state(XXH3_createState());

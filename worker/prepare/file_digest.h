@@ -7,7 +7,7 @@
 #include <functional>
 
 #include "common/base/result.h"
-#include "common/gguf/source.h"
+#include "common/base/source.h"
 
 namespace bitnetd::worker {
 
@@ -15,7 +15,7 @@ namespace bitnetd::worker {
 inline constexpr uint32_t kPackingId = 1;
 
 // Reads all of `source`; `progress` is told the bytes of each part as it is done.
-Result<void> digest_file(gguf::Source& source, uint8_t (&digest)[16],
+Result<void> digest_file(Source& source, uint8_t (&digest)[16],
                          const std::function<void(uint64_t bytes)>& progress);
 
 }  // namespace bitnetd::worker

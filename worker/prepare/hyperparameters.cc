@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "common/base/quote.h"
+
 namespace bitnetd::worker {
 namespace {
 
@@ -61,7 +63,7 @@ Result<std::string> read_architecture(const gguf::Metadata& metadata) {
     BITNETD_ASSIGN(const std::string_view name, gguf::required(kKey, metadata.text(kKey)));
     if (name != "bitnet-b1.58" && name != "bitnet-25") {
         return unsupported(
-            "architecture " + gguf::quoted(name) +
+            "architecture " + quote(name) +
             " is not supported; this build runs bitnet-b1.58 (also named bitnet-25)");
     }
     return std::string(name);
@@ -71,7 +73,7 @@ Result<std::string> read_architecture(const gguf::Metadata& metadata) {
 Result<void> check_kind(const gguf::Metadata& metadata) {
     BITNETD_ASSIGN(const auto kind, metadata.text("general.type"));
     if (kind && *kind != "model") {
-        return unsupported("key general.type is " + gguf::quoted(*kind) + "; expected 'model'");
+        return unsupported("key general.type is " + quote(*kind) + "; expected 'model'");
     }
     BITNETD_ASSIGN(const auto parts, metadata.integer("split.count", UINT16_MAX));
     if (parts && *parts > 1) {
@@ -141,8 +143,8 @@ Result<void> read_rope(const Keys& keys, Hyperparameters& out) {
     BITNETD_ASSIGN(const std::string_view scaling, keys.text("rope.scaling.type", "linear"));
     if (scaling == "none") return {};
     if (scaling != "linear") {
-        return unsupported("key " + keys.full("rope.scaling.type") + " is " +
-                           gguf::quoted(scaling) + "; this build does 'linear' and 'none'");
+        return unsupported("key " + keys.full("rope.scaling.type") + " is " + quote(scaling) +
+                           "; this build does 'linear' and 'none'");
     }
     BITNETD_ASSIGN(const double old_factor, keys.number("rope.scale_linear", 0.0));
     BITNETD_ASSIGN(const double factor, keys.number("rope.scaling.factor", old_factor));

@@ -42,7 +42,7 @@ Result<void> fill_vocabulary(std::span<const std::byte> image, int fd) {
 Result<shm::ModelFacts> load_segments(int model_fd, int weights_fd, int vocabulary_fd,
                                       const LoadProgress& progress) {
     progress("validate", 0);
-    BITNETD_ASSIGN(auto source, gguf::FdSource::open(model_fd));
+    BITNETD_ASSIGN(auto source, FdSource::open(model_fd));
     BITNETD_ASSIGN(const auto preparation, Preparation::open(source));
     BITNETD_ASSIGN(const auto facts, fill_weights(preparation, weights_fd, progress));
     BITNETD_TRY(fill_vocabulary(preparation.vocabulary(), vocabulary_fd));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/base/check.h"
+#include "common/base/quote.h"
 #include "worker/kernels/kernel_api.h"
 #include "worker/kernels/ternary_pack.h"
 #include "worker/prepare/file_digest.h"
@@ -161,8 +162,7 @@ Result<void> pack_weights(const PackInput& input, std::span<std::byte> segment,
         } else {
             auto scale = pack_tensor(input, tensor, out);
             if (!scale) {
-                return std::move(scale).error().within("tensor " +
-                                                       gguf::quoted(tensor.source->name));
+                return std::move(scale).error().within("tensor " + quote(tensor.source->name));
             }
             entry.scale = *scale;
             meter.add(tensor.source->bytes);

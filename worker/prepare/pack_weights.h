@@ -19,7 +19,7 @@ namespace bitnetd::worker {
 using PercentSink = std::function<void(uint32_t percent)>;
 
 struct PackInput {
-    gguf::Source& source;
+    Source& source;
     const gguf::File& file;
     const Hyperparameters& model;
     const WeightsPlan& plan;

@@ -34,7 +34,7 @@ std::string printable(std::string_view text) {
 
 }  // namespace
 
-Result<Preparation> Preparation::open(gguf::Source& source) {
+Result<Preparation> Preparation::open(Source& source) {
     BITNETD_ASSIGN(gguf::File file, gguf::read(source));
     Preparation out(source, std::move(file));
     BITNETD_TRY(check_architecture(out.file_));

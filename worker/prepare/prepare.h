@@ -24,7 +24,7 @@ namespace bitnetd::worker {
 class Preparation {
   public:
     // `source` must outlive the result.
-    static Result<Preparation> open(gguf::Source& source);
+    static Result<Preparation> open(Source& source);
 
     std::span<const std::byte> vocabulary() const { return vocabulary_; }
     uint64_t weights_bytes() const { return plan_.segment_bytes; }
@@ -37,9 +37,9 @@ class Preparation {
     shm::ModelFacts facts(std::span<const std::byte> segment) const;
 
   private:
-    Preparation(gguf::Source& source, gguf::File file) : source_(&source), file_(std::move(file)) {}
+    Preparation(Source& source, gguf::File file) : source_(&source), file_(std::move(file)) {}
 
-    gguf::Source* source_;
+    Source* source_;
     gguf::File file_;
     std::vector<std::byte> vocabulary_;
     std::vector<uint32_t> end_ids_;

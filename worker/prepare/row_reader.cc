@@ -6,7 +6,7 @@
 
 namespace bitnetd::worker {
 
-RowReader::RowReader(gguf::Source& source, const gguf::File& file, const gguf::TensorInfo& tensor)
+RowReader::RowReader(Source& source, const gguf::File& file, const gguf::TensorInfo& tensor)
     : source_(source),
       start_(file.data_start + tensor.offset),
       rows_(tensor.elements() / tensor.dims[0]),

@@ -16,7 +16,7 @@ inline constexpr uint64_t kReadBufferBytes = 1u << 20;  // at least one row, how
 class RowReader {
   public:
     // A tensor of a file read from `source`: vectors count as one row.
-    RowReader(gguf::Source& source, const gguf::File& file, const gguf::TensorInfo& tensor);
+    RowReader(Source& source, const gguf::File& file, const gguf::TensorInfo& tensor);
 
     uint64_t rows() const { return rows_; }
     uint64_t columns() const { return columns_; }
@@ -28,7 +28,7 @@ class RowReader {
     Result<void> read_tail(std::span<std::byte> out);
 
   private:
-    gguf::Source& source_;
+    Source& source_;
     uint64_t start_;  // of the tensor in the source
     uint64_t rows_;
     uint64_t columns_;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/base/quote.h"
 #include "common/log/log.h"
 #include "common/text/pre_tokenizer.h"
 #include "common/text/vocabulary_builder.h"
@@ -131,7 +132,7 @@ Result<void> read_merges(const gguf::Metadata& keys, VocabularyBuilder& out) {
     for (size_t rank = 0; rank < merges.size(); ++rank) {
         if (!out.add_merge(merges[rank])) {
             return invalid("key tokenizer.ggml.merges: entry " + std::to_string(rank) + ", " +
-                           gguf::quoted(merges[rank]) + ", is not two texts with a space between");
+                           quote(merges[rank]) + ", is not two texts with a space between");
         }
     }
     return {};
@@ -152,8 +153,8 @@ Result<void> read_bpe(const gguf::Metadata& keys, VocabularyBuilder& out) {
         out.pre_tokenizer = "llama-bpe";
     const text::PreTokenizerRow* row = text::find_pre_tokenizer(out.pre_tokenizer);
     if (row == nullptr) {
-        return unsupported("key tokenizer.ggml.pre: pre-tokenizer " +
-                           gguf::quoted(out.pre_tokenizer) + " is not known to this build");
+        return unsupported("key tokenizer.ggml.pre: pre-tokenizer " + quote(out.pre_tokenizer) +
+                           " is not known to this build");
     }
     out.ignore_merges = row->ignore_merges;
     out.add_bos = row->add_bos;
@@ -183,7 +184,7 @@ Result<void> read_model(const gguf::Metadata& keys, VocabularyBuilder& out) {
         out.model = VocabularyModel::kSpm;
         return read_spm(keys, out);
     }
-    return unsupported("key tokenizer.ggml.model: " + gguf::quoted(model) +
+    return unsupported("key tokenizer.ggml.model: " + quote(model) +
                        " is neither \"gpt2\" nor \"llama\"");
 }
 

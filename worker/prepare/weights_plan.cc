@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/bytes.h"
+#include "common/base/quote.h"
 #include "common/log/log.h"
 #include "worker/kernels/kernel_api.h"
 
@@ -88,11 +89,10 @@ Result<void> check_shape(const gguf::TensorInfo& tensor, uint64_t rows, uint64_t
         tensor.dims[3] == 1) {
         return {};
     }
-    return invalid("tensor " + gguf::quoted(tensor.name) + " is [" +
-                   std::to_string(tensor.dims[0]) + ", " + std::to_string(tensor.dims[1]) + ", " +
-                   std::to_string(tensor.dims[2]) + ", " + std::to_string(tensor.dims[3]) +
-                   "]; the model's keys say [" + std::to_string(columns) + ", " +
-                   std::to_string(rows) + ", 1, 1]");
+    return invalid("tensor " + quote(tensor.name) + " is [" + std::to_string(tensor.dims[0]) +
+                   ", " + std::to_string(tensor.dims[1]) + ", " + std::to_string(tensor.dims[2]) +
+                   ", " + std::to_string(tensor.dims[3]) + "]; the model's keys say [" +
+                   std::to_string(columns) + ", " + std::to_string(rows) + ", 1, 1]");
 }
 
 // The packing that the kernels read for a tensor of this kind and file type.
@@ -118,7 +118,7 @@ Result<Packing> packing_of(const gguf::TensorInfo& tensor, Kind kind) {
             if (is_float) return Packing::kF32;
             break;
     }
-    return unsupported("tensor " + gguf::quoted(tensor.name) + " has type " +
+    return unsupported("tensor " + quote(tensor.name) + " has type " +
                        std::string(tensor.type->name) + "; supported here are " + expected);
 }
 
@@ -212,7 +212,7 @@ class Planner {
             const bool derived = tensor.name.find(".attn_rot_embd") != std::string::npos ||
                                  tensor.name.ends_with("rotary_emb.inv_freq");
             if (used_.contains(&tensor) || derived) continue;
-            return unsupported("tensor " + gguf::quoted(tensor.name) + " is not part of " +
+            return unsupported("tensor " + quote(tensor.name) + " is not part of " +
                                model_.architecture_name + " with " + std::to_string(model_.layers) +
                                " layers as this build computes it");
         }

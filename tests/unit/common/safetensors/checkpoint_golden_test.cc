@@ -36,7 +36,7 @@ struct Directory {
         Directory out;
         out.config = parse_model_config(read_text(path / "config.json")).value();
         out.bytes = tests::read_bytes(path / "model.safetensors");
-        gguf::MemorySource source(out.bytes);
+        MemorySource source(out.bytes);
         auto file = safetensors::read(source);
         if (!file.ok()) throw std::runtime_error(file.error().message);
         out.file = std::move(file).value();
@@ -148,7 +148,7 @@ TEST(MasterWeights, GoldenFullTernariseToTheDemoModelsGguf) {
     const Directory directory = Directory::read(path);
     const auto gguf_bytes =
         tests::read_bytes(tests::golden_path("demo-model/bitnet-tiny-stories-5m-i2_s.gguf"));
-    gguf::MemorySource source(gguf_bytes);
+    MemorySource source(gguf_bytes);
     const auto gguf_file = gguf::read(source);
     ASSERT_TRUE(gguf_file.ok());
 

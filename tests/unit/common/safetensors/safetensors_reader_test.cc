@@ -26,7 +26,7 @@ Bytes file_of(const std::string& header, size_t data_bytes) {
 }
 
 Result<File> read_bytes(std::span<const std::byte> bytes) {
-    gguf::MemorySource source(bytes);
+    MemorySource source(bytes);
     return read(source);
 }
 

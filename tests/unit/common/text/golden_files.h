@@ -35,7 +35,7 @@ inline std::vector<std::filesystem::path> json_files(const std::filesystem::path
 // The vocabulary image of a GGUF file, made as the loader makes it.
 inline Result<std::vector<std::byte>> vocabulary_image(const std::filesystem::path& gguf_path) {
     const std::vector<std::byte> bytes = read_bytes(gguf_path);
-    gguf::MemorySource source(bytes);
+    MemorySource source(bytes);
     BITNETD_ASSIGN(const gguf::File file, gguf::read(source));
     return worker::vocabulary_from_gguf(file);
 }

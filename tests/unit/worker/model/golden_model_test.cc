@@ -25,7 +25,7 @@ class PackedModel {
   public:
     explicit PackedModel(const std::filesystem::path& path) {
         const auto file = tests::read_bytes(path);
-        gguf::MemorySource source(file);
+        MemorySource source(file);
         auto preparation = Preparation::open(source);
         if (!preparation.ok()) throw std::runtime_error(preparation.error().message);
         bytes_ = AlignedArray<std::byte>(preparation->weights_bytes());

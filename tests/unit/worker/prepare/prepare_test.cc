@@ -54,7 +54,7 @@ AlignedArray<std::byte> zeroed(uint64_t bytes) {
 }
 
 Result<Packed> prepare_bytes(std::span<const std::byte> file) {
-    gguf::MemorySource source(file);
+    MemorySource source(file);
     BITNETD_ASSIGN(const auto preparation, Preparation::open(source));
     Packed out{zeroed(preparation.weights_bytes()), {}, {}};
     BITNETD_TRY(preparation.pack({out.segment.data(), out.segment.size()}, {}));
@@ -201,7 +201,7 @@ TEST(Prepare, RotatesByRopeFactorsWhenTheFileHasThem) {
 
 TEST(Prepare, ReportsEveryPercentOnce) {
     const auto bytes = ModelFile().bytes();
-    gguf::MemorySource source(bytes);
+    MemorySource source(bytes);
     const auto preparation = Preparation::open(source);
     ASSERT_TRUE(preparation.ok());
     const auto segment = zeroed(preparation->weights_bytes());
@@ -341,7 +341,7 @@ TEST(Prepare, SurvivesRandomMutations) {
     std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
     std::mt19937_64 random(seed);
     const auto good = ModelFile().bytes();
-    gguf::MemorySource source(good);
+    MemorySource source(good);
     const uint64_t head_bytes = gguf::read(source)->data_start;
     size_t loaded = 0;
     for (int round = 0; round < 300; ++round) {

@@ -36,7 +36,7 @@ Result<std::vector<std::byte>> image_of(const Keys& keys) {
     if (!keys.merges.empty()) writer.add_texts(key("merges"), keys.merges);
     keys.more(writer);
     const auto bytes = writer.file({});
-    gguf::MemorySource source(bytes);
+    MemorySource source(bytes);
     BITNETD_ASSIGN(const gguf::File file, gguf::read(source));
     return vocabulary_from_gguf(file);
 }

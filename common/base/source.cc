@@ -1,4 +1,4 @@
-#include "common/gguf/source.h"
+#include "common/base/source.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace bitnetd::gguf {
+namespace bitnetd {
 namespace {
 
 Result<void> check_range(uint64_t bytes, uint64_t offset, size_t wanted) {
@@ -43,4 +43,4 @@ Result<void> MemorySource::read_at(uint64_t offset, std::span<std::byte> out) {
     return {};
 }
 
-}  // namespace bitnetd::gguf
+}  // namespace bitnetd

@@ -8,7 +8,7 @@
 
 #include "common/base/result.h"
 
-namespace bitnetd::gguf {
+namespace bitnetd {
 
 class Source {
   public:
@@ -50,4 +50,4 @@ class MemorySource final : public Source {
     std::span<const std::byte> memory_;
 };
 
-}  // namespace bitnetd::gguf
+}  // namespace bitnetd
