@@ -1,18 +1,18 @@
 #include "worker/model/attention.h"
 
-#include <cmath>
 #include <cstring>
 
 namespace bitnetd::worker {
 
 AttentionLayer::AttentionLayer(const kernels::KernelTable& kernels, const KvLayout& layout,
-                               int32_t heads, uint32_t layer)
+                               const shm::WeightsHeader& model, const LayerWeights& layer)
     : kernels_(kernels),
       layout_(layout),
-      heads_(heads),
-      k_offset_(layout.k_offset(layer)),
-      v_offset_(layout.v_offset(layer)),
-      scale_(1.0f / std::sqrt(static_cast<float>(layout.shape().head_dim))) {}
+      heads_(static_cast<int32_t>(model.heads)),
+      k_offset_(layout.k_offset(layer.index)),
+      v_offset_(layout.v_offset(layer.index)),
+      window_(layer.windowed ? model.sliding_window : 0),
+      scale_(model.attention_scale) {}
 
 void AttentionLayer::store(const Row& row, const float* k, const float* v) const {
     store_half(row, k_offset_, k);
@@ -46,9 +46,11 @@ void AttentionLayer::attend(const Row& row, int32_t head_begin, int32_t head_end
                                   .kv_heads = static_cast<int32_t>(shape.kv_heads),
                                   .head_dim = static_cast<int32_t>(shape.head_dim)};
     const auto count = static_cast<int32_t>(row.position + 1);
+    const auto window = static_cast<int32_t>(window_);
+    const int32_t first = window == 0 || count < window ? 0 : count - window;
     const auto attention =
         shape.type == KvType::kF32 ? kernels_.attention_f32 : kernels_.attention_f16;
-    attention(view, heads_, head_begin, head_end, count, scale_, q, out);
+    attention(view, heads_, head_begin, head_end, first, count, scale_, q, out);
 }
 
 }  // namespace bitnetd::worker

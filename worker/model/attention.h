@@ -8,20 +8,21 @@
 #include "worker/kernels/kernel_api.h"
 #include "worker/kv/kv_layout.h"
 #include "worker/model/engine.h"
+#include "worker/model/weights_view.h"
 
 namespace bitnetd::worker {
 
 class AttentionLayer {
   public:
-    AttentionLayer(const kernels::KernelTable& kernels, const KvLayout& layout, int32_t heads,
-                   uint32_t layer);
+    AttentionLayer(const kernels::KernelTable& kernels, const KvLayout& layout,
+                   const shm::WeightsHeader& model, const LayerWeights& layer);
 
     // Stores the row's keys and values, each [kv_heads][head_dim], in its page, with zeros behind
     // head_dim.
     void store(const Row& row, const float* k, const float* v) const;
 
-    // Heads head_begin .. head_end-1 of one row over positions 0 .. row.position, all stored
-    // before. q and out are the row's [heads][head_dim].
+    // Heads head_begin .. head_end-1 of one row over what the layer sees of positions 0 ..
+    // row.position, all stored before. q and out are the row's [heads][head_dim].
     void attend(const Row& row, int32_t head_begin, int32_t head_end, const float* q,
                 float* out) const;
 
@@ -33,7 +34,8 @@ class AttentionLayer {
     int32_t heads_;
     uint64_t k_offset_;
     uint64_t v_offset_;
-    float scale_;  // 1 / sqrt(head_dim)
+    uint32_t window_;  // positions that a row sees; 0: all
+    float scale_;      // of the scores
 };
 
 }  // namespace bitnetd::worker

@@ -10,7 +10,7 @@ TransformerEngine::TransformerEngine(const WeightsView& weights,
                                      int64_t work_per_thread)
     : phases_(pool, work_per_thread),
       vocab_(weights.header.vocab),
-      model_(weights, kernels, phases_, layout, step_tokens_max),
+      pass_(weights, kernels, phases_, layout, step_tokens_max),
       logits_(size_t{kLogitRows} * vocab_) {
     samplers_.reserve(static_cast<size_t>(pool.threads()));
     for (int i = 0; i < pool.threads(); ++i)
@@ -18,7 +18,7 @@ TransformerEngine::TransformerEngine(const WeightsView& weights,
 }
 
 void TransformerEngine::step(std::span<const Row> rows, std::span<const Draw> draws) noexcept {
-    model_.forward(rows);
+    pass_.run(rows);
     for (size_t first = 0; first < draws.size(); first += kLogitRows) {
         draw_some(draws.subspan(first, std::min<size_t>(kLogitRows, draws.size() - first)));
     }
@@ -28,7 +28,7 @@ void TransformerEngine::draw_some(std::span<const Draw> draws) noexcept {
     std::array<uint32_t, kLogitRows> rows;
     for (size_t i = 0; i < draws.size(); ++i)
         rows[i] = draws[i].row;
-    model_.logits(std::span(rows).first(draws.size()), logits_.data());
+    pass_.logits(std::span(rows).first(draws.size()), logits_.data());
     const auto work = static_cast<int64_t>(draws.size()) * vocab_ * kDrawWork;
     phases_.run(work, [&](int part, int parts) {
         Sampler& sampler = samplers_[static_cast<size_t>(part)];
@@ -47,8 +47,13 @@ void TransformerEngine::draw_some(std::span<const Draw> draws) noexcept {
 }
 
 std::span<const float> TransformerEngine::logits_of(uint32_t row) noexcept {
-    model_.logits({&row, 1}, logits_.data());
+    pass_.logits({&row, 1}, logits_.data());
     return logits_.span().first(vocab_);
+}
+
+std::span<const float> TransformerEngine::hidden_of(uint32_t row) noexcept {
+    pass_.final_norm({&row, 1}, pass_.h.values.data());
+    return pass_.h.values.span().first(static_cast<size_t>(pass_.h.size));
 }
 
 }  // namespace bitnetd::worker

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "worker/model/bitnet_b158.h"
 #include "worker/model/engine.h"
+#include "worker/model/forward_pass.h"
 
 namespace bitnetd::worker {
 
@@ -21,6 +21,9 @@ class TransformerEngine final : public Engine {
 
     // The logits [vocab] of one row of the last step. For tests and verification.
     std::span<const float> logits_of(uint32_t row) noexcept;
+    // The hidden states of one row of the last step after the last norm, [hidden]: what embeddings
+    // are pooled from. Valid until the next call.
+    std::span<const float> hidden_of(uint32_t row) noexcept;
 
   private:
     // 32 rows reuse each row of the output matrix often enough to be bound by arithmetic.
@@ -30,7 +33,7 @@ class TransformerEngine final : public Engine {
 
     Phases phases_;
     const uint32_t vocab_;
-    BitnetB158 model_;
+    ForwardPass pass_;
     AlignedArray<float> logits_;     // [kLogitRows][vocab]
     std::vector<Sampler> samplers_;  // one per thread
 };

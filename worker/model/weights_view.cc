@@ -3,7 +3,9 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "common/base/bytes.h"
@@ -15,6 +17,7 @@ namespace {
 using shm::Packing;
 using shm::TensorEntry;
 using shm::TensorPart;
+using shm::TensorRole;
 using shm::WeightsHeader;
 
 constexpr uint32_t kInputsMax = 1u << 17;  // of a ternary product: kernel_api.h
@@ -26,12 +29,35 @@ Result<void> check(bool holds, const char* expected) {
     return {};
 }
 
+bool is_finite_positive(float value) {
+    return std::isfinite(value) && value > 0;
+}
+
+Result<void> check_choices(const WeightsHeader& header) {
+    using shm::Activation;
+    using shm::Pooling;
+    const Activation activation = header.activation;
+    BITNETD_TRY(check(activation == Activation::kRelu2 || activation == Activation::kSilu ||
+                          activation == Activation::kGelu,
+                      "a known activation"));
+    const Pooling pooling = header.pooling;
+    BITNETD_TRY(
+        check(pooling == Pooling::kNone || pooling == Pooling::kMean || pooling == Pooling::kLast,
+              "a known pooling"));
+    BITNETD_TRY(check(is_finite_positive(header.norm_eps), "a positive eps"));
+    BITNETD_TRY(check(is_finite_positive(header.embedding_scale), "a positive embedding scale"));
+    BITNETD_TRY(check(is_finite_positive(header.attention_scale), "a positive attention scale"));
+    BITNETD_TRY(check(header.logit_soft_cap == 0 || is_finite_positive(header.logit_soft_cap),
+                      "a soft cap that is not negative"));
+    return check(header.sliding_window == 0 || header.window_pattern >= 1,
+                 "a pattern of layers with a window");
+}
+
 Result<void> check_header(const WeightsHeader& header, uint64_t segment_bytes) {
     BITNETD_TRY(check(header.magic == shm::kWeightsMagic, "the magic number of weights"));
     BITNETD_TRY(check(header.abi_version == shm::kWeightsAbiVersion, "this build's weights ABI"));
     BITNETD_TRY(check(header.header_bytes == sizeof(WeightsHeader), "this build's header size"));
     BITNETD_TRY(check(header.segment_bytes <= segment_bytes, "a segment as large as stated"));
-    BITNETD_TRY(check(header.architecture == shm::Architecture::kBitnetB158, "bitnet-b1.58"));
     BITNETD_TRY(check(header.layers >= 1 && header.layers <= 512, "1 to 512 layers"));
     BITNETD_TRY(check(header.hidden >= 1 && header.hidden <= 65536, "hidden size to 65536"));
     BITNETD_TRY(check(header.ffn >= 1 && header.ffn <= kInputsMax, "ffn size to 131072"));
@@ -45,24 +71,56 @@ Result<void> check_header(const WeightsHeader& header, uint64_t segment_bytes) {
                       "an even rope size within the head"));
     BITNETD_TRY(check(header.vocab >= 1 && header.vocab <= kVocabMax, "a vocabulary to 2^24"));
     BITNETD_TRY(check(header.context >= 1 && header.context <= kContextMax, "context to 2^20"));
-    BITNETD_TRY(check(std::isfinite(header.norm_eps) && header.norm_eps > 0, "a positive eps"));
+    BITNETD_TRY(check_choices(header));
     BITNETD_TRY(check(header.end_id_count <= shm::kEndIdsMax, "at most 32 end ids"));
     for (uint32_t i = 0; i < header.end_id_count; ++i) {
         BITNETD_TRY(check(header.end_ids[i] < header.vocab, "end ids within the vocabulary"));
     }
-    return check(header.tensor_count <= 16384, "at most 16384 tensors");
+    return check(header.tensor_count <= 65536, "at most 65536 tensors");
 }
 
-uint64_t packed_bytes(Packing packing, uint32_t rows, uint32_t columns) {
-    switch (packing) {
-        case Packing::kF32:
-            return uint64_t{rows} * columns * sizeof(float);
-        case Packing::kF16:
-            return uint64_t{rows} * columns * sizeof(uint16_t);
-        case Packing::kTernary2Bit:
-            return rows * static_cast<uint64_t>(kernels::ternary_row_bytes(columns));
+const float** norm_of(LayerWeights& w, TensorPart part) {
+    switch (part) {
+        case TensorPart::kAttnNorm:
+            return &w.attn_norm;
+        case TensorPart::kAttnQNorm:
+            return &w.q_norm;
+        case TensorPart::kAttnKNorm:
+            return &w.k_norm;
+        case TensorPart::kAttnSubNorm:
+            return &w.attn_sub_norm;
+        case TensorPart::kPostAttnNorm:
+            return &w.post_attn_norm;
+        case TensorPart::kFfnNorm:
+            return &w.ffn_norm;
+        case TensorPart::kFfnSubNorm:
+            return &w.ffn_sub_norm;
+        case TensorPart::kPostFfnNorm:
+            return &w.post_ffn_norm;
+        default:
+            return nullptr;
     }
-    return UINT64_MAX;
+}
+
+Linear* linear_of(LayerWeights& w, TensorPart part) {
+    switch (part) {
+        case TensorPart::kAttnQ:
+            return &w.q;
+        case TensorPart::kAttnK:
+            return &w.k;
+        case TensorPart::kAttnV:
+            return &w.v;
+        case TensorPart::kAttnOutput:
+            return &w.attn_output;
+        case TensorPart::kFfnGate:
+            return &w.gate;
+        case TensorPart::kFfnUp:
+            return &w.up;
+        case TensorPart::kFfnDown:
+            return &w.down;
+        default:
+            return nullptr;
+    }
 }
 
 class Opener {
@@ -74,27 +132,31 @@ class Opener {
             return invalid("weights: no room for a header");
         header_ = load<WeightsHeader>(segment_.data());
         BITNETD_TRY(check_header(header_, segment_.size()));
-        BITNETD_TRY(read_directory());
+        sizes_ = {header_.hidden,   header_.ffn,      header_.heads,
+                  header_.kv_heads, header_.head_dim, header_.vocab};
         WeightsView view;
         view.header = header_;
-        BITNETD_ASSIGN(view.embedding, table(TensorPart::kTokenEmbedding));
-        view.output = view.embedding;
-        if (find(TensorPart::kOutput, shm::kNoLayer) != nullptr) {
-            BITNETD_ASSIGN(view.output, table(TensorPart::kOutput));
+        view.family = find_family(
+            std::string_view(header_.family, strnlen(header_.family, sizeof header_.family)));
+        if (view.family == nullptr) return invalid("weights: of a family that is not known");
+        BITNETD_TRY(read_directory());
+        BITNETD_TRY(open_outside(view));
+        BITNETD_ASSIGN(const float* rope, rope_table(TensorPart::kRopeCosSin));
+        const float* windowed_rope = rope;
+        if (find({TensorPart::kRopeCosSinWindowed, TensorRole::kWeight, shm::kNoLayer})) {
+            BITNETD_ASSIGN(windowed_rope, rope_table(TensorPart::kRopeCosSinWindowed));
         }
-        BITNETD_ASSIGN(view.output_norm, vector(TensorPart::kOutputNorm, shm::kNoLayer, hidden()));
-        BITNETD_ASSIGN(view.rope, rope());
         for (uint32_t i = 0; i < header_.layers; ++i) {
-            BITNETD_ASSIGN(LayerWeights layer_weights, layer(i));
-            view.layers.push_back(layer_weights);
+            BITNETD_ASSIGN(LayerWeights w, layer(i, *view.family));
+            w.rope = w.windowed ? windowed_rope : rope;
+            view.layers.push_back(w);
         }
+        view.has_input_norms = has_input_norms_;
         return view;
     }
 
   private:
-    uint32_t hidden() const { return header_.hidden; }
-    uint32_t query() const { return header_.heads * header_.head_dim; }
-    uint32_t kv() const { return header_.kv_heads * header_.head_dim; }
+    using Key = std::tuple<TensorPart, TensorRole, uint32_t>;
 
     Result<void> read_directory() {
         const uint64_t end =
@@ -103,104 +165,145 @@ class Opener {
         for (uint32_t i = 0; i < header_.tensor_count; ++i) {
             const auto entry = load<TensorEntry>(segment_.data() + sizeof(WeightsHeader) +
                                                  i * sizeof(TensorEntry));
-            if (!entries_.emplace(std::pair(entry.part, entry.layer), entry).second) {
+            if (!entries_.emplace(Key(entry.part, entry.role, entry.layer), entry).second) {
                 return invalid("weights: two tensors for one part");
             }
         }
         return {};
     }
 
-    const TensorEntry* find(TensorPart part, uint32_t layer) const {
-        const auto at = entries_.find(std::pair(part, layer));
+    const TensorEntry* find(const Key& key) const {
+        const auto at = entries_.find(key);
         return at == entries_.end() ? nullptr : &at->second;
     }
 
+    static std::string name_of(const Key& key) {
+        return "weights: part " + std::to_string(static_cast<uint32_t>(std::get<0>(key))) +
+               " of layer " + std::to_string(std::get<2>(key));
+    }
+
+    Result<const TensorEntry*> require(const Key& key) const {
+        if (const TensorEntry* entry = find(key)) return entry;
+        return invalid(name_of(key) + " is missing");
+    }
+
     // The bytes of a tensor that is as predicted.
-    Result<const std::byte*> data(const TensorEntry& entry, uint32_t rows, uint32_t columns) const {
-        const bool as_predicted = entry.rows == rows && entry.columns == columns &&
-                                  entry.bytes == packed_bytes(entry.packing, rows, columns);
+    Result<const std::byte*> data(const Key& key, const TensorEntry& entry, uint32_t rows,
+                                  uint32_t columns) const {
+        const bool as_predicted =
+            entry.rows == rows && entry.columns == columns &&
+            entry.bytes == packed_bytes(entry.packing, entry.block_format, rows, columns);
         const bool inside = entry.offset <= segment_.size() &&
                             entry.bytes <= segment_.size() - entry.offset &&
                             entry.offset % shm::kTensorAlignment == 0;
         if (as_predicted && inside) return segment_.data() + entry.offset;
-        return invalid("weights: part " + std::to_string(static_cast<uint32_t>(entry.part)) +
-                       " of layer " + std::to_string(entry.layer) +
+        return invalid(name_of(key) +
                        (as_predicted ? " lies outside the segment" : " has another shape"));
     }
 
-    Result<const TensorEntry*> require(TensorPart part, uint32_t layer) const {
-        if (const TensorEntry* entry = find(part, layer)) return entry;
-        return invalid("weights: part " + std::to_string(static_cast<uint32_t>(part)) +
-                       " of layer " + std::to_string(layer) + " is missing");
-    }
-
-    Result<const float*> vector(TensorPart part, uint32_t layer, uint32_t columns) const {
-        BITNETD_ASSIGN(const TensorEntry* entry, require(part, layer));
-        if (entry->packing != Packing::kF32) return invalid("weights: a vector that is not f32");
-        BITNETD_ASSIGN(const std::byte* bytes, data(*entry, 1, columns));
+    Result<const float*> floats(const Key& key, uint32_t rows, uint32_t columns) const {
+        BITNETD_ASSIGN(const TensorEntry* entry, require(key));
+        if (entry->packing != Packing::kF32) return invalid(name_of(key) + " is not in f32");
+        BITNETD_ASSIGN(const std::byte* bytes, data(key, *entry, rows, columns));
         return reinterpret_cast<const float*>(bytes);
     }
 
-    Result<const float*> optional_vector(TensorPart part, uint32_t layer, uint32_t columns) const {
-        if (find(part, layer) == nullptr) return static_cast<const float*>(nullptr);
-        return vector(part, layer, columns);
+    Result<const float*> optional_floats(const Key& key, uint32_t columns) const {
+        if (find(key) == nullptr) return static_cast<const float*>(nullptr);
+        return floats(key, 1, columns);
     }
 
-    Result<TokenTable> table(TensorPart part) const {
-        BITNETD_ASSIGN(const TensorEntry* entry, require(part, shm::kNoLayer));
-        if (entry->packing == Packing::kTernary2Bit) return invalid("weights: a ternary embedding");
-        BITNETD_ASSIGN(const std::byte* bytes, data(*entry, header_.vocab, hidden()));
-        return TokenTable{bytes, entry->packing};
+    Result<const float*> rope_table(TensorPart part) const {
+        return floats({part, TensorRole::kWeight, shm::kNoLayer}, header_.context,
+                      header_.rope_dims);
     }
 
-    Result<const float*> rope() const {
-        BITNETD_ASSIGN(const TensorEntry* entry, require(TensorPart::kRopeCosSin, shm::kNoLayer));
-        if (entry->packing != Packing::kF32) return invalid("weights: a rotary table not in f32");
-        BITNETD_ASSIGN(const std::byte* bytes, data(*entry, header_.context, header_.rope_dims));
-        return reinterpret_cast<const float*>(bytes);
+    Result<Linear> matrix(const Key& key, uint32_t rows, uint32_t columns) const {
+        BITNETD_ASSIGN(const TensorEntry* entry, require(key));
+        if (!std::isfinite(entry->scale)) return invalid(name_of(key) + " has no finite scale");
+        BITNETD_ASSIGN(const std::byte* bytes, data(key, *entry, rows, columns));
+        return Linear{.weights = bytes,
+                      .packing = entry->packing,
+                      .block_format = kernels::BlockFormat{entry->block_format},
+                      .outputs = static_cast<int32_t>(rows),
+                      .inputs = static_cast<int32_t>(columns),
+                      .scale = entry->scale,
+                      .bias = nullptr,
+                      .input_norm = nullptr};
     }
 
-    Result<TernaryMatrix> ternary(TensorPart part, uint32_t layer, uint32_t rows,
-                                  uint32_t columns) const {
-        BITNETD_ASSIGN(const TensorEntry* entry, require(part, layer));
-        if (entry->packing != Packing::kTernary2Bit || !std::isfinite(entry->scale)) {
-            return invalid("weights: a linear layer that is not ternary");
+    Result<Linear> linear(TensorPart part, uint32_t i, uint32_t rows, uint32_t columns) {
+        BITNETD_ASSIGN(Linear w, matrix({part, TensorRole::kWeight, i}, rows, columns));
+        BITNETD_ASSIGN(w.bias, optional_floats({part, TensorRole::kBias, i}, rows));
+        BITNETD_ASSIGN(w.input_norm, optional_floats({part, TensorRole::kInputNorm, i}, columns));
+        has_input_norms_ = has_input_norms_ || w.input_norm != nullptr;
+        return w;
+    }
+
+    Result<Linear> table(TensorPart part) const {
+        const Key key{part, TensorRole::kWeight, shm::kNoLayer};
+        BITNETD_ASSIGN(const Linear w, matrix(key, header_.vocab, header_.hidden));
+        if (w.packing == Packing::kTernary2Bit) return invalid(name_of(key) + " is ternary");
+        return w;
+    }
+
+    Result<void> open_outside(WeightsView& view) const {
+        BITNETD_ASSIGN(view.embedding, table(TensorPart::kTokenEmbedding));
+        view.output = view.embedding;
+        if (find({TensorPart::kOutput, TensorRole::kWeight, shm::kNoLayer}) != nullptr) {
+            BITNETD_ASSIGN(view.output, table(TensorPart::kOutput));
         }
-        BITNETD_ASSIGN(const std::byte* bytes, data(*entry, rows, columns));
-        return TernaryMatrix{.rows = reinterpret_cast<const uint8_t*>(bytes),
-                             .row_bytes = kernels::ternary_row_bytes(columns),
-                             .outputs = static_cast<int32_t>(rows),
-                             .inputs = static_cast<int32_t>(columns),
-                             .scale = entry->scale};
+        BITNETD_ASSIGN(view.output_norm,
+                       floats({TensorPart::kOutputNorm, TensorRole::kWeight, shm::kNoLayer}, 1,
+                              header_.hidden));
+        return {};
     }
 
-    Result<LayerWeights> layer(uint32_t i) const {
+    Result<LayerWeights> layer(uint32_t i, const Family& family) {
         LayerWeights w;
-        BITNETD_ASSIGN(w.attn_norm, vector(TensorPart::kAttnNorm, i, hidden()));
-        BITNETD_ASSIGN(w.q, ternary(TensorPart::kAttnQ, i, query(), hidden()));
-        BITNETD_ASSIGN(w.q.bias, optional_vector(TensorPart::kAttnQBias, i, query()));
-        BITNETD_ASSIGN(w.k, ternary(TensorPart::kAttnK, i, kv(), hidden()));
-        BITNETD_ASSIGN(w.k.bias, optional_vector(TensorPart::kAttnKBias, i, kv()));
-        BITNETD_ASSIGN(w.v, ternary(TensorPart::kAttnV, i, kv(), hidden()));
-        BITNETD_ASSIGN(w.v.bias, optional_vector(TensorPart::kAttnVBias, i, kv()));
-        BITNETD_ASSIGN(w.attn_sub_norm, vector(TensorPart::kAttnSubNorm, i, query()));
-        BITNETD_ASSIGN(w.attn_output, ternary(TensorPart::kAttnOutput, i, hidden(), query()));
-        BITNETD_ASSIGN(w.attn_output.bias,
-                       optional_vector(TensorPart::kAttnOutputBias, i, hidden()));
-        BITNETD_ASSIGN(w.ffn_norm, vector(TensorPart::kFfnNorm, i, hidden()));
-        BITNETD_ASSIGN(w.gate, ternary(TensorPart::kFfnGate, i, header_.ffn, hidden()));
-        BITNETD_ASSIGN(w.up, ternary(TensorPart::kFfnUp, i, header_.ffn, hidden()));
-        BITNETD_ASSIGN(w.ffn_sub_norm, vector(TensorPart::kFfnSubNorm, i, header_.ffn));
-        BITNETD_ASSIGN(w.down, ternary(TensorPart::kFfnDown, i, hidden(), header_.ffn));
+        w.index = i;
+        w.windowed =
+            header_.sliding_window > 0 && i % header_.window_pattern != header_.window_pattern - 1;
+        for (const TensorSpec& spec : family.layer_tensors) {
+            const uint32_t rows = sizes_.of(spec.rows);
+            const uint32_t columns = sizes_.of(spec.columns);
+            if (spec.kind == TensorKind::kLinear) {
+                BITNETD_ASSIGN(*linear_of(w, spec.part), linear(spec.part, i, rows, columns));
+            } else {
+                BITNETD_ASSIGN(*norm_of(w, spec.part),
+                               floats({spec.part, TensorRole::kWeight, i}, rows, columns));
+            }
+        }
         return w;
     }
 
     std::span<const std::byte> segment_;
     WeightsHeader header_{};
-    std::map<std::pair<TensorPart, uint32_t>, TensorEntry> entries_;
+    ModelSizes sizes_{};
+    std::map<Key, TensorEntry> entries_;
+    bool has_input_norms_ = false;
 };
 
 }  // namespace
+
+std::optional<uint64_t> packed_bytes(Packing packing, uint32_t block_format, uint32_t rows,
+                                     uint32_t columns) {
+    switch (packing) {
+        case Packing::kF32:
+            return uint64_t{rows} * columns * sizeof(float);
+        case Packing::kF16:
+        case Packing::kBF16:
+            return uint64_t{rows} * columns * sizeof(uint16_t);
+        case Packing::kTernary2Bit:
+            return rows * static_cast<uint64_t>(kernels::ternary_row_bytes(columns));
+        case Packing::kBlocks: {
+            const kernels::BlockFormat format{block_format};
+            if (!kernels::is_block_format(format, columns)) return std::nullopt;
+            return static_cast<uint64_t>(kernels::block_matrix_bytes(format, rows, columns));
+        }
+    }
+    return std::nullopt;
+}
 
 Result<WeightsView> open_weights(std::span<const std::byte> segment) {
     return Opener(segment).open();

@@ -1,52 +1,50 @@
 // A weights segment as typed pointers. open_weights() checks once what the kernels rely on: every
-// needed tensor is there with the shape that the header predicts, aligned, and inside the segment.
-// The loader made the segment and sealed it, so nothing can change afterwards; values (norm
-// weights, scales) are the loader's to check. The segment outlives the view.
+// tensor that the family needs is there with the shape that the header predicts, aligned, and
+// inside the segment. The loader made the segment and sealed it, so nothing can change afterwards;
+// values (norm weights, scales) are the loader's to check. The segment outlives the view.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "common/base/result.h"
 #include "shm/abi/weights_abi.h"
+#include "worker/model/family.h"
+#include "worker/model/linear.h"
 
 namespace bitnetd::worker {
 
-struct TernaryMatrix {
-    const uint8_t* rows = nullptr;  // [outputs] packed rows of row_bytes (kernel_api.h)
-    int64_t row_bytes = 0;
-    int32_t outputs = 0;
-    int32_t inputs = 0;
-    float scale = 1;
-    const float* bias = nullptr;  // [outputs], or null
-};
-
-// The embedding, or the output matrix: one row per token of the vocabulary.
-struct TokenTable {
-    const void* rows = nullptr;  // [vocab][hidden] of f16 or f32
-    shm::Packing packing = shm::Packing::kF32;
-};
-
+// Shapes as in weights_abi.h. Null: the family has no such tensor.
 struct LayerWeights {
-    const float* attn_norm = nullptr;  // [hidden]
-    TernaryMatrix q, k, v;             // hidden -> heads * head_dim, kv_heads * head_dim (twice)
-    const float* attn_sub_norm = nullptr;  // [heads * head_dim]
-    TernaryMatrix attn_output;             // heads * head_dim -> hidden
-    const float* ffn_norm = nullptr;       // [hidden]
-    TernaryMatrix gate, up;                // hidden -> ffn
-    const float* ffn_sub_norm = nullptr;   // [ffn]
-    TernaryMatrix down;                    // ffn -> hidden
+    uint32_t index = 0;
+    bool windowed = false;
+    const float* rope = nullptr;  // [context][rope_dims]: cosines, then sines
+
+    const float* attn_norm = nullptr;
+    Linear q, k, v;
+    const float* q_norm = nullptr;
+    const float* k_norm = nullptr;
+    const float* attn_sub_norm = nullptr;
+    Linear attn_output;
+    const float* post_attn_norm = nullptr;
+    const float* ffn_norm = nullptr;
+    Linear gate, up;
+    const float* ffn_sub_norm = nullptr;
+    Linear down;
+    const float* post_ffn_norm = nullptr;
 };
 
 struct WeightsView {
     shm::WeightsHeader header;
-    TokenTable embedding;
-    TokenTable output;                   // the embedding where the file has none of its own
+    const Family* family = nullptr;
+    Linear embedding;                    // one row per token
+    Linear output;                       // the embedding where the file has none of its own
     const float* output_norm = nullptr;  // [hidden]
-    const float* rope = nullptr;         // [context][rope_dims]: cosines, then sines
     std::vector<LayerWeights> layers;
+    bool has_input_norms = false;  // some linear layer has a norm of its own
 
     int32_t query_size() const { return static_cast<int32_t>(header.heads * header.head_dim); }
     int32_t kv_size() const { return static_cast<int32_t>(header.kv_heads * header.head_dim); }
@@ -54,5 +52,9 @@ struct WeightsView {
 };
 
 Result<WeightsView> open_weights(std::span<const std::byte> segment);
+
+// Of a packed matrix, or of a vector with `rows` 1; nothing when it cannot be.
+std::optional<uint64_t> packed_bytes(shm::Packing packing, uint32_t block_format, uint32_t rows,
+                                     uint32_t columns);
 
 }  // namespace bitnetd::worker

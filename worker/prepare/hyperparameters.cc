@@ -1,106 +1,51 @@
 #include "worker/prepare/hyperparameters.h"
 
 #include <cmath>
-#include <optional>
-#include <string_view>
 #include <utility>
 
 #include "common/base/quote.h"
+#include "common/log/log.h"
+#include "worker/prepare/model_keys.h"
 
 namespace bitnetd::worker {
 namespace {
 
-// Look-ups of "<architecture>.<name>".
-class Keys {
-  public:
-    Keys(const gguf::Metadata& metadata, std::string architecture)
-        : metadata_(metadata), prefix_(std::move(architecture) + ".") {}
-
-    std::string full(std::string_view name) const { return prefix_ + std::string(name); }
-
-    // 1 to `max`. Absent: `otherwise`, or an error when there is none.
-    Result<uint32_t> count(std::string_view name, uint64_t max,
-                           std::optional<uint32_t> otherwise = {}) const {
-        BITNETD_ASSIGN(const auto found, metadata_.integer(full(name), max));
-        if (!found && otherwise) return *otherwise;
-        if (!found) return invalid("key " + full(name) + " is missing");
-        if (*found == 0)
-            return invalid("key " + full(name) + " is 0; expected 1 to " + std::to_string(max));
-        return static_cast<uint32_t>(*found);
+std::string known_architectures() {
+    std::string out;
+    for (const Family* family : families_known()) {
+        for (const std::string_view name : family->names)
+            out += (out.empty() ? "" : ", ") + std::string(name);
     }
-
-    Result<double> number(std::string_view name, std::optional<double> otherwise = {}) const {
-        BITNETD_ASSIGN(const auto found, metadata_.number(full(name)));
-        if (!found && !otherwise) return invalid("key " + full(name) + " is missing");
-        const double value = found ? *found : *otherwise;
-        if (!std::isfinite(value)) return invalid("key " + full(name) + " is not finite");
-        return value;
-    }
-
-    Result<std::string_view> text(std::string_view name, std::string_view otherwise) const {
-        BITNETD_ASSIGN(const auto found, metadata_.text(full(name)));
-        return found.value_or(otherwise);
-    }
-
-    // Whether a key is there with a value other than zero or false.
-    bool is_set(std::string_view name) const {
-        const gguf::Value* value = metadata_.find(full(name));
-        if (value == nullptr) return false;
-        if (const auto* number = std::get_if<uint64_t>(&value->content)) return *number != 0;
-        if (const auto* number = std::get_if<int64_t>(&value->content)) return *number != 0;
-        if (const auto* number = std::get_if<double>(&value->content)) return *number != 0;
-        if (const auto* flag = std::get_if<bool>(&value->content)) return *flag;
-        return true;
-    }
-
-  private:
-    const gguf::Metadata& metadata_;
-    std::string prefix_;
-};
+    return out;
+}
 
 Result<std::string> read_architecture(const gguf::Metadata& metadata) {
     constexpr std::string_view kKey = "general.architecture";
     BITNETD_ASSIGN(const std::string_view name, gguf::required(kKey, metadata.text(kKey)));
-    if (name != "bitnet-b1.58" && name != "bitnet-25") {
-        return unsupported(
-            "architecture " + quote(name) +
-            " is not supported; this build runs bitnet-b1.58 (also named bitnet-25)");
+    if (find_family(name) == nullptr) {
+        return unsupported("architecture " + quote(name) +
+                           " is not supported; this build runs " + known_architectures());
     }
     return std::string(name);
 }
 
-// Files that are no whole model.
-Result<void> check_kind(const gguf::Metadata& metadata) {
-    BITNETD_ASSIGN(const auto kind, metadata.text("general.type"));
-    if (kind && *kind != "model") {
-        return unsupported("key general.type is " + quote(*kind) + "; expected 'model'");
-    }
-    BITNETD_ASSIGN(const auto parts, metadata.integer("split.count", UINT16_MAX));
-    if (parts && *parts > 1) {
-        return unsupported("the file is one of " + std::to_string(*parts) +
-                           " parts; split files are not supported");
-    }
-    return {};
-}
-
-// Settings that would change the result and that the forward pass does not apply.
-Result<void> refuse_unapplied(const Keys& keys) {
-    for (const std::string_view name :
-         {"expert_count", "attention.sliding_window", "attn_logit_softcapping",
-          "final_logit_softcapping", "attention.scale", "logit_scale", "pooling_type"}) {
+// Settings that would change the result and that no forward pass here applies.
+Result<void> refuse_unapplied(const ModelKeys& keys) {
+    for (const std::string_view name : {"expert_count", "attn_logit_softcapping", "logit_scale"}) {
         if (keys.is_set(name)) {
             return unsupported("key " + keys.full(name) +
                                " asks for something this build does not do");
         }
     }
+    BITNETD_ASSIGN(const bool causal, keys.flag("attention.causal", true));
+    if (!causal) {
+        return unsupported("key " + keys.full("attention.causal") +
+                           " is false; only causal models are supported");
+    }
     return {};
 }
 
-Result<void> read_shape(const Keys& keys, Hyperparameters& out) {
-    BITNETD_ASSIGN(out.layers, keys.count("block_count", kLayersMax));
-    BITNETD_ASSIGN(out.hidden, keys.count("embedding_length", kHiddenMax));
-    BITNETD_ASSIGN(out.ffn, keys.count("feed_forward_length", kInputsMax));
-    BITNETD_ASSIGN(out.context, keys.count("context_length", kContextMax));
+Result<void> read_heads(const ModelKeys& keys, Hyperparameters& out) {
     BITNETD_ASSIGN(out.heads, keys.count("attention.head_count", kHiddenMax));
     BITNETD_ASSIGN(out.kv_heads, keys.count("attention.head_count_kv", kHiddenMax, out.heads));
     if (out.heads % out.kv_heads != 0) {
@@ -126,7 +71,50 @@ Result<void> read_shape(const Keys& keys, Hyperparameters& out) {
     return {};
 }
 
-Result<void> read_rope(const Keys& keys, Hyperparameters& out) {
+Result<void> read_shape(const ModelKeys& keys, Hyperparameters& out) {
+    BITNETD_ASSIGN(out.layers, keys.count("block_count", kLayersMax));
+    BITNETD_ASSIGN(out.hidden, keys.count("embedding_length", kHiddenMax));
+    BITNETD_ASSIGN(out.ffn, keys.count("feed_forward_length", kInputsMax));
+    BITNETD_ASSIGN(out.context, keys.count("context_length", kContextMax));
+    return read_heads(keys, out);
+}
+
+Result<RopeScaling> read_yarn(const ModelKeys& keys, double factor, uint32_t context) {
+    RopeScaling out{.type = RopeScaling::Type::kYarn, .factor = factor};
+    BITNETD_ASSIGN(out.original_context,
+                   keys.number("rope.scaling.original_context_length", static_cast<double>(context)));
+    BITNETD_ASSIGN(out.ext_factor, keys.number("rope.scaling.yarn_ext_factor", -1.0));
+    if (out.ext_factor < 0) out.ext_factor = 1;
+    BITNETD_ASSIGN(const double attn_factor, keys.number("rope.scaling.attn_factor", 1.0));
+    BITNETD_ASSIGN(out.attn_factor, keys.number("rope.scaling.yarn_attn_factor", attn_factor));
+    BITNETD_ASSIGN(out.beta_fast, keys.number("rope.scaling.yarn_beta_fast", 32.0));
+    BITNETD_ASSIGN(out.beta_slow, keys.number("rope.scaling.yarn_beta_slow", 1.0));
+    if (out.original_context < 1 || out.attn_factor <= 0 || out.beta_slow <= 0 ||
+        out.beta_fast <= out.beta_slow) {
+        return invalid("keys " + keys.full("rope.scaling.*") +
+                       ": expected a context of at least 1, a positive attention factor and "
+                       "beta_fast above beta_slow above 0");
+    }
+    return out;
+}
+
+Result<RopeScaling> read_rope_scaling(const ModelKeys& keys, uint32_t context) {
+    BITNETD_ASSIGN(const std::string_view type, keys.text("rope.scaling.type", "linear"));
+    if (type == "none") return RopeScaling{};
+    BITNETD_ASSIGN(const double old_factor, keys.number("rope.scale_linear", 0.0));
+    BITNETD_ASSIGN(double factor, keys.number("rope.scaling.factor", old_factor));
+    if (factor == 0) factor = 1;
+    if (factor < 1) return invalid("key " + keys.full("rope.scaling.factor") + " is below 1");
+    if (type == "yarn") return read_yarn(keys, factor, context);
+    if (type != "linear") {
+        return unsupported("key " + keys.full("rope.scaling.type") + " is " + quote(type) +
+                           "; this build does 'linear', 'yarn' and 'none'");
+    }
+    if (factor == 1) return RopeScaling{};
+    return RopeScaling{.type = RopeScaling::Type::kLinear, .factor = factor};
+}
+
+Result<void> read_rope(const ModelKeys& keys, Hyperparameters& out) {
     BITNETD_ASSIGN(out.rope_dims, keys.count("rope.dimension_count", kHeadDimMax, out.head_dim));
     if (out.rope_dims % 2 != 0 || out.rope_dims > out.head_dim) {
         return invalid("key " + keys.full("rope.dimension_count") + " is " +
@@ -139,49 +127,138 @@ Result<void> read_rope(const Keys& keys, Hyperparameters& out) {
                            " rotated dimensions is too large for the rotary table");
     }
     BITNETD_ASSIGN(out.rope_base, keys.number("rope.freq_base", 10'000.0));
-    if (out.rope_base < 1) return invalid("key " + keys.full("rope.freq_base") + " is below 1");
-    BITNETD_ASSIGN(const std::string_view scaling, keys.text("rope.scaling.type", "linear"));
-    if (scaling == "none") return {};
-    if (scaling != "linear") {
-        return unsupported("key " + keys.full("rope.scaling.type") + " is " + quote(scaling) +
-                           "; this build does 'linear' and 'none'");
+    BITNETD_ASSIGN(out.rope_base_windowed, keys.number("rope.freq_base_swa", 10'000.0));
+    if (out.rope_base < 1 || out.rope_base_windowed < 1) {
+        return invalid("key " + keys.full("rope.freq_base") + " or its _swa is below 1");
     }
-    BITNETD_ASSIGN(const double old_factor, keys.number("rope.scale_linear", 0.0));
-    BITNETD_ASSIGN(const double factor, keys.number("rope.scaling.factor", old_factor));
-    if (factor != 0 && factor < 1) {
-        return invalid("key " + keys.full("rope.scaling.factor") + " is below 1");
+    BITNETD_ASSIGN(out.rope_scaling, read_rope_scaling(keys, out.context));
+    if (out.rope_scaling.type == RopeScaling::Type::kYarn && out.rope_base == 1) {
+        return invalid("key " + keys.full("rope.freq_base") + " is 1, which yarn cannot scale");
     }
-    out.rope_angle_factor = factor == 0 ? 1 : 1 / factor;
     return {};
 }
 
-Result<void> read_norm_eps(const Keys& keys, Hyperparameters& out) {
+// A window as long as the context hides nothing.
+Result<void> read_window(const ModelKeys& keys, Hyperparameters& out) {
+    BITNETD_ASSIGN(const auto window, keys.integer("attention.sliding_window", UINT32_MAX));
+    if (!window || *window == 0 || *window >= out.context) return {};
+    if (out.family->window_pattern == 0) {
+        return unsupported("key " + keys.full("attention.sliding_window") + " is " +
+                           std::to_string(*window) + ", but " + out.architecture +
+                           " is computed without windows");
+    }
+    out.sliding_window = static_cast<uint32_t>(*window);
+    BITNETD_ASSIGN(out.window_pattern, keys.count("attention.sliding_window_pattern", kLayersMax,
+                                                  out.family->window_pattern));
+    return {};
+}
+
+Result<float> read_attention_scale(const ModelKeys& keys, uint32_t head_dim) {
+    constexpr std::string_view kName = "attention.scale";
+    BITNETD_ASSIGN(const double scale, keys.number(kName, 0.0));
+    if (scale < 0) return invalid("key " + keys.full(kName) + " is negative");
+    if (scale > 0) return static_cast<float>(scale);
+    return 1.0f / std::sqrt(static_cast<float>(head_dim));
+}
+
+Result<float> read_soft_cap(const ModelKeys& keys) {
+    constexpr std::string_view kName = "final_logit_softcapping";
+    BITNETD_ASSIGN(const double cap, keys.number(kName, 0.0));
+    if (cap < 0) return invalid("key " + keys.full(kName) + " is negative");
+    return static_cast<float>(cap);
+}
+
+Result<float> read_norm_eps(const ModelKeys& keys) {
     constexpr std::string_view kName = "attention.layer_norm_rms_epsilon";
     BITNETD_ASSIGN(const double eps, keys.number(kName));
-    out.norm_eps = static_cast<float>(eps);
-    if (out.norm_eps > 0 && eps < 1) return {};
+    const auto out = static_cast<float>(eps);
+    if (out > 0 && eps < 1) return out;
     return invalid("key " + keys.full(kName) + " is " + std::to_string(eps) +
                    "; expected a number between 0 and 1");
 }
 
+// Files named bitnet do not say which activation they were trained with. 1bitLLM's have SiLU; a
+// 2B-4T that was converted under that name has ReLU^2, and its shape gives it away.
+Result<shm::Activation> read_activation(const ModelKeys& keys, const Hyperparameters& model,
+                                        const ModelOverrides& overrides) {
+    using shm::Activation;
+    const bool is_bitnet = model.family->is_ternary;
+    BITNETD_ASSIGN(const std::string_view named, keys.text("activation", ""));
+    Activation activation = model.family->activation;
+    if (is_bitnet && model.layers == 30 && model.hidden == 2560) activation = Activation::kRelu2;
+    if (is_bitnet && named == "relu2") activation = Activation::kRelu2;
+    if (is_bitnet && named == "silu") activation = Activation::kSilu;
+    if (is_bitnet && overrides.activation) activation = *overrides.activation;
+    if (is_bitnet) {
+        log::info("activation_chosen",
+                  {{"activation", activation == Activation::kRelu2 ? "relu2" : "silu"},
+                   {"by", overrides.activation ? "setting" : named.empty() ? "shape" : "key"}});
+    }
+    return activation;
+}
+
+Result<shm::Pooling> read_pooling(const ModelKeys& keys, const ModelOverrides& overrides) {
+    if (overrides.pooling) return *overrides.pooling;
+    BITNETD_ASSIGN(const auto found, keys.integer("pooling_type", UINT32_MAX));
+    switch (found.value_or(0)) {
+        case 0:
+            return shm::Pooling::kNone;
+        case 1:
+            return shm::Pooling::kMean;
+        case 3:
+            return shm::Pooling::kLast;
+        default:
+            return unsupported("key " + keys.full("pooling_type") + " is " +
+                               std::to_string(*found) +
+                               "; this build pools by 1 (mean) and 3 (last)");
+    }
+}
+
 }  // namespace
 
-Result<void> check_architecture(const gguf::File& file) {
-    BITNETD_TRY(check_kind(file.metadata));
-    auto name = read_architecture(file.metadata);
+Result<ModelOverrides> parse_overrides(std::string_view activation, std::string_view pooling) {
+    ModelOverrides out;
+    if (activation == "silu") out.activation = shm::Activation::kSilu;
+    if (activation == "relu2") out.activation = shm::Activation::kRelu2;
+    if (!out.activation && activation != "auto") {
+        return invalid("activation " + quote(activation) + ": expected auto, silu or relu2");
+    }
+    if (pooling == "none") out.pooling = shm::Pooling::kNone;
+    if (pooling == "mean") out.pooling = shm::Pooling::kMean;
+    if (pooling == "last") out.pooling = shm::Pooling::kLast;
+    if (!out.pooling && pooling != "auto") {
+        return invalid("pooling " + quote(pooling) + ": expected auto, none, mean or last");
+    }
+    return out;
+}
+
+Result<void> check_architecture(const gguf::Metadata& metadata) {
+    BITNETD_ASSIGN(const auto kind, metadata.text("general.type"));
+    if (kind && *kind != "model") {
+        return unsupported("key general.type is " + quote(*kind) + "; expected 'model'");
+    }
+    auto name = read_architecture(metadata);
     if (!name) return std::move(name).error();
     return {};
 }
 
-Result<Hyperparameters> read_hyperparameters(const gguf::File& file, uint32_t vocab) {
+Result<Hyperparameters> read_hyperparameters(const gguf::Metadata& metadata, uint32_t vocab,
+                                             const ModelOverrides& overrides) {
     Hyperparameters out;
-    out.architecture = shm::Architecture::kBitnetB158;
-    BITNETD_ASSIGN(out.architecture_name, read_architecture(file.metadata));
-    const Keys keys(file.metadata, out.architecture_name);
+    BITNETD_ASSIGN(out.architecture, read_architecture(metadata));
+    out.family = find_family(out.architecture);
+    const ModelKeys keys(metadata, out.architecture);
     BITNETD_TRY(refuse_unapplied(keys));
     BITNETD_TRY(read_shape(keys, out));
     BITNETD_TRY(read_rope(keys, out));
-    BITNETD_TRY(read_norm_eps(keys, out));
+    BITNETD_TRY(read_window(keys, out));
+    BITNETD_ASSIGN(out.norm_eps, read_norm_eps(keys));
+    BITNETD_ASSIGN(out.attention_scale, read_attention_scale(keys, out.head_dim));
+    BITNETD_ASSIGN(out.logit_soft_cap, read_soft_cap(keys));
+    BITNETD_ASSIGN(out.activation, read_activation(keys, out, overrides));
+    BITNETD_ASSIGN(out.pooling, read_pooling(keys, overrides));
+    if (out.family->scales_embedding)
+        out.embedding_scale = std::sqrt(static_cast<float>(out.hidden));
     BITNETD_ASSIGN(out.vocab, keys.count("vocab_size", UINT32_MAX, vocab));
     if (out.vocab != vocab) {
         return invalid("key " + keys.full("vocab_size") + " is " + std::to_string(out.vocab) +

@@ -7,13 +7,12 @@
 
 #include "common/base/check.h"
 #include "common/base/quote.h"
-#include "worker/kernels/kernel_api.h"
-#include "worker/kernels/ternary_pack.h"
-#include "worker/prepare/file_digest.h"
-#include "worker/prepare/float_rows.h"
+#include "common/quant/float_rows.h"
+#include "worker/prepare/model_digest.h"
+#include "worker/prepare/pack_blocks.h"
+#include "worker/prepare/pack_ternary.h"
 #include "worker/prepare/rope_table.h"
-#include "worker/prepare/row_reader.h"
-#include "worker/prepare/ternary_rows.h"
+#include "worker/prepare/ternary_values.h"
 
 namespace bitnetd::worker {
 namespace {
@@ -21,7 +20,9 @@ namespace {
 using shm::Packing;
 using shm::TensorEntry;
 
-// Turns bytes done into percent of all work: the file is read twice, for the weights and for the
+constexpr uint64_t kValuesAtOnce = 1u << 18;
+
+// Turns bytes done into percent of all work: the model is read twice, for the weights and for the
 // digest.
 class Meter {
   public:
@@ -42,83 +43,117 @@ class Meter {
     uint32_t shown_ = 0;
 };
 
-Error at_row(Error error, uint64_t row) {
-    return std::move(error).within("row " + std::to_string(row));
-}
+class TensorPacker {
+  public:
+    TensorPacker(ModelInput& input, const PlannedTensor& tensor, Meter& meter)
+        : input_(input), tensor_(*tensor.source), planned_(tensor), meter_(meter) {}
 
-Result<float> pack_ternary(RowReader& rows, const gguf::TensorInfo& tensor, std::byte* out) {
-    std::vector<std::byte> tail(tensor.type->tail_bytes);
-    BITNETD_TRY(rows.read_tail(tail));
-    BITNETD_ASSIGN(TernaryDecoder decoder, TernaryDecoder::create(tensor.type->id, tail));
-    const auto columns = static_cast<int64_t>(rows.columns());
-    const int64_t packed_bytes = kernels::ternary_row_bytes(columns);
-    std::vector<int8_t> digits(static_cast<size_t>(columns));
-    for (uint64_t row = 0; row < rows.rows(); ++row) {
-        BITNETD_ASSIGN(const auto bytes, rows.next());
-        if (auto decoded = decoder.decode(bytes, digits); !decoded) {
-            return at_row(std::move(decoded).error(), row);
+    // Returns the scale of the tensor: 1 unless it is ternary.
+    Result<float> pack(std::byte* out) {
+        const TensorEntry& entry = planned_.entry;
+        switch (entry.packing) {
+            case Packing::kTernary2Bit:
+                return pack_digits(out);
+            case Packing::kF32:
+                BITNETD_TRY(pack_f32(reinterpret_cast<float*>(out)));
+                break;
+            case Packing::kF16:
+            case Packing::kBF16:
+                BITNETD_TRY(pack_halves(out));
+                break;
+            case Packing::kBlocks:
+                BITNETD_TRY(pack_blocks(input_, planned_, out, [&](uint64_t rows) { note(rows); }));
+                break;
         }
-        kernels::pack_ternary_row(digits.data(), columns, reinterpret_cast<uint8_t*>(out));
-        out += packed_bytes;
+        return 1.0f;
     }
-    return decoder.scale();
-}
 
-Result<void> pack_f32(RowReader& rows, const gguf::TensorInfo& tensor, std::byte* out) {
-    const auto columns = static_cast<size_t>(rows.columns());
-    const std::span<float> values(reinterpret_cast<float*>(out),
-                                  static_cast<size_t>(rows.rows()) * columns);
-    for (uint64_t row = 0; row < rows.rows(); ++row) {
-        BITNETD_ASSIGN(const auto bytes, rows.next());
-        const auto place = values.subspan(static_cast<size_t>(row) * columns, columns);
-        if (auto decoded = decode_floats(tensor.type->id, bytes, place); !decoded) {
-            return at_row(std::move(decoded).error(), row);
+  private:
+    uint64_t columns() const { return tensor_.shape.columns; }
+    // A range of a fused vector counts by its values, of a matrix by its rows.
+    bool is_vector() const { return tensor_.shape.rows == 1; }
+
+    void note(uint64_t rows) { meter_.add(tensor_.bytes * rows / tensor_.shape.rows); }
+
+    Result<float> pack_digits(std::byte* out) {
+        std::unique_ptr<quant::TernaryMatrix> matrix;
+        if (tensor_.ternary) {
+            BITNETD_ASSIGN(matrix, input_.open_ternary(tensor_));
+        } else {
+            matrix = read_as_ternary(input_, tensor_);
         }
+        BITNETD_ASSIGN(float scale,
+                       pack_ternary(*matrix, {planned_.first_row, planned_.entry.rows}, out,
+                                    [&](uint64_t rows) { note(rows); }));
+        if (planned_.scale == nullptr) return scale;
+        float factor = 0;
+        BITNETD_TRY(input_.read_floats(*planned_.scale, 0, 1, {&factor, 1}));
+        return scale * factor;
     }
-    return {};
-}
 
-// Halves are kept as they are; decoding them only checks that they are finite.
-Result<void> pack_f16(RowReader& rows, std::byte* out) {
-    std::vector<float> values(static_cast<size_t>(rows.columns()));
-    for (uint64_t row = 0; row < rows.rows(); ++row) {
-        BITNETD_ASSIGN(const auto bytes, rows.next());
-        if (auto decoded = decode_floats(gguf::TypeId::kF16, bytes, values); !decoded) {
-            return at_row(std::move(decoded).error(), row);
+    // Calls f(first row, rows) for parts of the planned rows.
+    template <typename F>
+    Result<void> for_parts(F f) {
+        const uint64_t rows = planned_.entry.rows;
+        const uint64_t at_once = std::max<uint64_t>(1, kValuesAtOnce / columns());
+        for (uint64_t row = 0; row < rows; row += at_once) {
+            const uint64_t count = std::min(at_once, rows - row);
+            BITNETD_TRY(f(row, count));
+            note(count);
         }
-        std::memcpy(out, bytes.data(), bytes.size());
-        out += bytes.size();
+        return {};
     }
-    return {};
-}
 
-// Returns the scale of the tensor: 1 unless it is ternary.
-Result<float> pack_tensor(const PackInput& input, const PlannedTensor& tensor, std::byte* out) {
-    RowReader rows(input.source, input.file, *tensor.source);
-    switch (tensor.entry.packing) {
-        case Packing::kTernary2Bit:
-            return pack_ternary(rows, *tensor.source, out);
-        case Packing::kF32:
-            BITNETD_TRY(pack_f32(rows, *tensor.source, out));
-            break;
-        case Packing::kF16:
-            BITNETD_TRY(pack_f16(rows, out));
-            break;
+    Result<void> pack_f32(float* out) {
+        if (is_vector() && columns() != planned_.entry.columns) return pack_part_of_vector(out);
+        return for_parts([&](uint64_t row, uint64_t count) {
+            return input_.read_floats(tensor_, planned_.first_row + row, count,
+                                      {out + row * columns(), count * columns()});
+        });
     }
-    return 1.0f;
-}
+
+    // The bias of one part of a fused matrix.
+    Result<void> pack_part_of_vector(float* out) {
+        std::vector<float> all(columns());
+        BITNETD_TRY(input_.read_floats(tensor_, 0, 1, all));
+        std::copy_n(all.data() + planned_.first_row, planned_.entry.columns, out);
+        return {};
+    }
+
+    // 16-bit floats are kept as they are; reading them as floats checks that they are finite.
+    Result<void> pack_halves(std::byte* out) {
+        std::vector<float> values;
+        return for_parts([&](uint64_t row, uint64_t count) -> Result<void> {
+            values.resize(count * columns());
+            BITNETD_TRY(input_.read_floats(tensor_, planned_.first_row + row, count, values));
+            const size_t row_bytes = columns() * sizeof(uint16_t);
+            return input_.read_bytes(tensor_, planned_.first_row + row, count,
+                                     {out + row * row_bytes, count * row_bytes});
+        });
+    }
+
+    ModelInput& input_;
+    const ModelTensor& tensor_;
+    const PlannedTensor& planned_;
+    Meter& meter_;
+};
 
 Result<void> pack_rope(const PackInput& input, const TensorEntry& entry, std::byte* out) {
     std::vector<float> factors;
-    if (input.plan.rope_factors != nullptr) {
-        factors.resize(input.model.rope_dims / 2);
-        const gguf::TensorInfo& tensor = *input.plan.rope_factors;
-        RowReader rows(input.source, input.file, tensor);
-        auto read = pack_f32(rows, tensor, reinterpret_cast<std::byte*>(factors.data()));
-        if (!read) return std::move(read).error().within("tensor rope_freqs.weight");
+    if (const ModelTensor* tensor = input.plan.rope_factors) {
+        factors.resize(tensor->shape.columns);
+        auto read = input.input.read_floats(*tensor, 0, 1, factors);
+        if (!read) return std::move(read).error().within("tensor " + quote(tensor->name));
     }
-    const std::span<float> table(reinterpret_cast<float*>(out), entry.bytes / sizeof(float));
-    return fill_rope_table(input.model, factors, table);
+    const bool windowed = entry.part == shm::TensorPart::kRopeCosSinWindowed;
+    const RopeTable table{
+        .context = entry.rows,
+        .rope_dims = entry.columns,
+        .base = windowed ? input.model.rope_base_windowed : input.model.rope_base,
+        .factors = factors,
+        .scaling = windowed ? RopeScaling{} : input.model.rope_scaling,
+    };
+    return fill_rope_table(table, {reinterpret_cast<float*>(out), entry.bytes / sizeof(float)});
 }
 
 shm::WeightsHeader make_header(const PackInput& input) {
@@ -127,7 +162,8 @@ shm::WeightsHeader make_header(const PackInput& input) {
     header.abi_version = shm::kWeightsAbiVersion;
     header.header_bytes = sizeof header;
     header.segment_bytes = input.plan.segment_bytes;
-    header.architecture = model.architecture;
+    const std::string_view family = model.family->names.front();
+    std::copy(family.begin(), family.end(), header.family);
     header.tensor_count = static_cast<uint32_t>(input.plan.tensors.size());
     header.layers = model.layers;
     header.hidden = model.hidden;
@@ -139,6 +175,13 @@ shm::WeightsHeader make_header(const PackInput& input) {
     header.vocab = model.vocab;
     header.context = model.context;
     header.norm_eps = model.norm_eps;
+    header.activation = model.activation;
+    header.pooling = model.pooling;
+    header.embedding_scale = model.embedding_scale;
+    header.attention_scale = model.attention_scale;
+    header.logit_soft_cap = model.logit_soft_cap;
+    header.sliding_window = model.sliding_window;
+    header.window_pattern = model.window_pattern;
     header.end_id_count = static_cast<uint32_t>(input.end_ids.size());
     std::copy(input.end_ids.begin(), input.end_ids.end(), header.end_ids);
     return header;
@@ -151,7 +194,7 @@ Result<void> pack_weights(const PackInput& input, std::span<std::byte> segment,
     BITNETD_CHECK(segment.size() == input.plan.segment_bytes);
     BITNETD_CHECK(reinterpret_cast<uintptr_t>(segment.data()) % shm::kTensorAlignment == 0);
     BITNETD_CHECK(input.end_ids.size() <= shm::kEndIdsMax);
-    Meter meter(2 * input.file.file_bytes, percent);
+    Meter meter(2 * input.input.file_bytes(), percent);
     std::vector<TensorEntry> entries;
     entries.reserve(input.plan.tensors.size());
     for (const PlannedTensor& tensor : input.plan.tensors) {
@@ -160,12 +203,10 @@ Result<void> pack_weights(const PackInput& input, std::span<std::byte> segment,
         if (tensor.source == nullptr) {
             BITNETD_TRY(pack_rope(input, entry, out));
         } else {
-            auto scale = pack_tensor(input, tensor, out);
-            if (!scale) {
+            auto scale = TensorPacker(input.input, tensor, meter).pack(out);
+            if (!scale)
                 return std::move(scale).error().within("tensor " + quote(tensor.source->name));
-            }
             entry.scale = *scale;
-            meter.add(tensor.source->bytes);
         }
         entries.push_back(entry);
     }
@@ -173,7 +214,7 @@ Result<void> pack_weights(const PackInput& input, std::span<std::byte> segment,
                 entries.size() * sizeof(TensorEntry));
     shm::WeightsHeader header = make_header(input);
     BITNETD_TRY(
-        digest_file(input.source, header.digest, [&](uint64_t bytes) { meter.add(bytes); }));
+        digest_model(input.input, header.digest, [&](uint64_t bytes) { meter.add(bytes); }));
     header.magic = shm::kWeightsMagic;
     std::memcpy(segment.data(), &header, sizeof header);
     return {};

@@ -1,6 +1,6 @@
 // Writes a weights segment as shm/abi/weights_abi.h lays it out: header, directory, and each
-// planned tensor in its packing, read from the file row by row. Loader process. The header's magic
-// is stored last; if we die before sealing, nobody was given the segment.
+// planned tensor in its packing, read from the model a few rows at a time. Loader process. The
+// header's magic is stored last; if we die before sealing, nobody was given the segment.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,8 @@
 #include <span>
 
 #include "common/base/result.h"
-#include "common/gguf/gguf_reader.h"
 #include "worker/prepare/hyperparameters.h"
+#include "worker/prepare/model_input.h"
 #include "worker/prepare/weights_plan.h"
 
 namespace bitnetd::worker {
@@ -19,8 +19,7 @@ namespace bitnetd::worker {
 using PercentSink = std::function<void(uint32_t percent)>;
 
 struct PackInput {
-    Source& source;
-    const gguf::File& file;
+    ModelInput& input;
     const Hyperparameters& model;
     const WeightsPlan& plan;
     std::span<const uint32_t> end_ids;  // at most shm::kEndIdsMax

@@ -34,11 +34,18 @@ std::string printable(std::string_view text) {
 
 }  // namespace
 
-Result<Preparation> Preparation::open(Source& source) {
-    BITNETD_ASSIGN(gguf::File file, gguf::read(source));
-    Preparation out(source, std::move(file));
-    BITNETD_TRY(check_architecture(out.file_));
-    BITNETD_ASSIGN(out.vocabulary_, vocabulary_from_gguf(out.file_));
+Result<Preparation> Preparation::open(std::vector<NamedSource> files,
+                                      const PrepareOptions& options) {
+    BITNETD_ASSIGN(auto input, open_model(std::move(files), options.layout));
+    return open(std::move(input), options.overrides);
+}
+
+Result<Preparation> Preparation::open(std::unique_ptr<ModelInput> input,
+                                      const ModelOverrides& overrides) {
+    Preparation out(std::move(input));
+    const gguf::Metadata& metadata = out.input_->metadata();
+    BITNETD_TRY(check_architecture(metadata));
+    BITNETD_ASSIGN(out.vocabulary_, vocabulary_from_gguf(metadata));
     BITNETD_ASSIGN(const auto vocabulary, text::VocabularyView::open(out.vocabulary_));
     out.end_ids_.assign(vocabulary.end_ids().begin(), vocabulary.end_ids().end());
     if (out.end_ids_.size() > shm::kEndIdsMax) {
@@ -46,13 +53,13 @@ Result<Preparation> Preparation::open(Source& source) {
                            " ids that end a generation; at most " +
                            std::to_string(shm::kEndIdsMax) + " are supported");
     }
-    BITNETD_ASSIGN(out.model_, read_hyperparameters(out.file_, vocabulary.token_count()));
-    BITNETD_ASSIGN(out.plan_, plan_weights(out.file_, out.model_));
+    BITNETD_ASSIGN(out.model_, read_hyperparameters(metadata, vocabulary.token_count(), overrides));
+    BITNETD_ASSIGN(out.plan_, plan_weights(*out.input_, out.model_));
     return out;
 }
 
 Result<void> Preparation::pack(std::span<std::byte> segment, const PercentSink& percent) const {
-    return pack_weights({*source_, file_, model_, plan_, end_ids_}, segment, percent);
+    return pack_weights({*input_, model_, plan_, end_ids_}, segment, percent);
 }
 
 shm::ModelFacts Preparation::facts(std::span<const std::byte> segment) const {
@@ -61,17 +68,17 @@ shm::ModelFacts Preparation::facts(std::span<const std::byte> segment) const {
     shm::ModelFacts facts{};
     facts.parameter_count = plan_.parameter_count;
     facts.weights_bytes = plan_.segment_bytes;
-    facts.file_bytes = file_.file_bytes;
+    facts.file_bytes = input_->file_bytes();
     facts.context = model_.context;
     facts.vocab = model_.vocab;
     facts.hidden = model_.hidden;
     facts.layers = model_.layers;
     facts.kv_heads = model_.kv_heads;
     facts.head_dim = model_.head_dim;
-    shm::set_field(facts.architecture, model_.architecture_name);
+    shm::set_field(facts.architecture, model_.architecture);
     shm::set_field(facts.quantization, plan_.quantization);
     shm::set_field(facts.digest, hex(header.digest));
-    const auto name = file_.metadata.text("general.name");
+    const auto name = input_->metadata().text("general.name");
     if (name && *name) shm::set_field(facts.name, printable(**name));
     return facts;
 }

@@ -1,34 +1,45 @@
-// prepare: a model file becomes what the other processes map. open() validates everything that
+// prepare: the files of a model become what the other processes map. open() validates everything that
 // needs no tensor data and builds the vocabulary image; pack() checks the tensor data while it
-// packs it. Runs in the loader process (worker/main_loader.cc) and in tests; holds neither the file
+// packs it. Runs in the loader process (worker/main_loader.cc) and in tests; holds neither the files
 // nor the packed weights in memory of its own. Nothing of the file format gets past this folder.
 //
-//   file -> gguf::read -> vocabulary_from_gguf -----------------> vocabulary image
-//                      -> hyperparameters -> weights_plan -> pack_weights -> weights segment
+//   files -> open_model -> vocabulary_from_gguf -------------------> vocabulary image
+//                       -> hyperparameters -> weights_plan -> pack_weights -> weights segment
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/gguf/gguf_reader.h"
 #include "shm/abi/control_abi.h"
 #include "worker/prepare/hyperparameters.h"
+#include "worker/prepare/model_input.h"
 #include "worker/prepare/pack_weights.h"
 #include "worker/prepare/weights_plan.h"
 
 namespace bitnetd::worker {
 
+// What an operator may say about a model beside its files.
+struct PrepareOptions {
+    LayoutOptions layout;
+    ModelOverrides overrides;
+};
+
 class Preparation {
   public:
-    // `source` must outlive the result.
-    static Result<Preparation> open(Source& source);
+    static Result<Preparation> open(std::vector<NamedSource> files, const PrepareOptions& options);
+    static Result<Preparation> open(std::unique_ptr<ModelInput> input,
+                                    const ModelOverrides& overrides);
 
     std::span<const std::byte> vocabulary() const { return vocabulary_; }
     uint64_t weights_bytes() const { return plan_.segment_bytes; }
+    ModelInput& input() const { return *input_; }
     const Hyperparameters& model() const { return model_; }
+    const WeightsPlan& plan() const { return plan_; }
 
     // Fills weights_bytes() of zeroed memory, aligned to shm::kTensorAlignment.
     Result<void> pack(std::span<std::byte> segment, const PercentSink& percent) const;
@@ -37,14 +48,13 @@ class Preparation {
     shm::ModelFacts facts(std::span<const std::byte> segment) const;
 
   private:
-    Preparation(Source& source, gguf::File file) : source_(&source), file_(std::move(file)) {}
+    explicit Preparation(std::unique_ptr<ModelInput> input) : input_(std::move(input)) {}
 
-    Source* source_;
-    gguf::File file_;
+    std::unique_ptr<ModelInput> input_;
     std::vector<std::byte> vocabulary_;
     std::vector<uint32_t> end_ids_;
     Hyperparameters model_;
-    WeightsPlan plan_;  // points into file_.tensors, whose elements stay where they are when moved
+    WeightsPlan plan_;  // points into input_
 };
 
 }  // namespace bitnetd::worker

@@ -1,4 +1,4 @@
-// The rotary table: cosine and sine of every position and pair, computed once by the loader in
+// The rotary tables: cosine and sine of every position and pair, computed once by the loader in
 // double with common/base/portable_math.h, so that every worker on every CPU rotates by the same
 // bits.
 #pragma once
@@ -7,15 +7,21 @@
 #include <span>
 
 #include "common/base/result.h"
-#include "worker/prepare/hyperparameters.h"
+#include "worker/prepare/rope_scaling.h"
 
 namespace bitnetd::worker {
 
+struct RopeTable {
+    uint32_t context = 0;
+    uint32_t rope_dims = 0;          // even
+    double base = 0;                 // >= 1
+    std::span<const float> factors;  // none, or one for every pair: its angle is divided by it
+    RopeScaling scaling;
+};
+
 // out float [context][rope_dims]: of each position the cosines of all pairs, then their sines.
-//   angle(position, pair) = position * base^(-2 pair / rope_dims) * rope_angle_factor /
-//   factors[pair]
-// `factors` is empty or has rope_dims / 2 numbers; one that is not above zero is refused.
-Result<void> fill_rope_table(const Hyperparameters& model, std::span<const float> factors,
-                             std::span<float> out);
+//   angle(position, pair) = position * base^(-2 pair / rope_dims) / factors[pair], then scaled
+// A factor that is not above zero is refused.
+Result<void> fill_rope_table(const RopeTable& table, std::span<float> out);
 
 }  // namespace bitnetd::worker

@@ -1,5 +1,5 @@
-// The plan of a weights segment: which tensor of the file goes where, in which packing. Made from
-// the hyperparameters; every tensor of the file is compared with what they predict, by name, shape
+// The plan of a weights segment: which tensor of the model goes where, in which packing. Made from
+// the hyperparameters; every tensor of the model is compared with what they predict, by name, shape
 // and type, before any of its data is read. What the forward pass would not apply is refused: an
 // ignored tensor is a wrong answer.
 #pragma once
@@ -9,26 +9,28 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/gguf/gguf_reader.h"
 #include "shm/abi/weights_abi.h"
 #include "worker/prepare/hyperparameters.h"
+#include "worker/prepare/model_input.h"
 
 namespace bitnetd::worker {
 
 struct PlannedTensor {
-    shm::TensorEntry entry;          // `scale` is set when the tensor is packed
-    const gguf::TensorInfo* source;  // in the file's tensors; null: the rotary table
+    shm::TensorEntry entry;               // `scale` is set when the tensor is packed
+    const ModelTensor* source = nullptr;  // in the input's tensors; null: a rotary table
+    uint64_t first_row = 0;               // of the source: fused matrices are split by rows
+    const ModelTensor* scale = nullptr;   // multiplies a ternary matrix; or null
 };
 
 struct WeightsPlan {
-    std::vector<PlannedTensor> tensors;              // in order of their offsets
-    const gguf::TensorInfo* rope_factors = nullptr;  // rope_freqs.weight, or null
+    std::vector<PlannedTensor> tensors;         // in order of their offsets
+    const ModelTensor* rope_factors = nullptr;  // rope_freqs.weight, or null
     uint64_t segment_bytes = 0;
     uint64_t parameter_count = 0;
-    std::string_view quantization;  // the file's type of most ternary weights
+    std::string_view quantization;  // the stored type of most weights of linear layers
 };
 
-// The plan points into `file`, which must outlive it.
-Result<WeightsPlan> plan_weights(const gguf::File& file, const Hyperparameters& model);
+// The plan points into `input`, which must outlive it.
+Result<WeightsPlan> plan_weights(const ModelInput& input, const Hyperparameters& model);
 
 }  // namespace bitnetd::worker

@@ -1,0 +1,51 @@
+// llama: Llama 2 and 3, Mistral, and the ternary models stored as plain llama (Llama3-8B-1.58,
+// Falcon3-1.58, Falcon-E): architectures.md section 4.
+#include "worker/model/family.h"
+#include "worker/model/forward_pass.h"
+
+namespace bitnetd::worker::families {
+namespace {
+
+using enum TensorSize;
+using shm::TensorPart;
+
+constexpr std::string_view kNames[] = {"llama"};
+
+constexpr TensorSpec kTensors[] = {
+    norm_spec("attn_norm", TensorPart::kAttnNorm, kHidden),
+    linear_spec("attn_q", TensorPart::kAttnQ, kQuery, kHidden, kBias),
+    linear_spec("attn_k", TensorPart::kAttnK, kKv, kHidden, kBias),
+    linear_spec("attn_v", TensorPart::kAttnV, kKv, kHidden, kBias),
+    linear_spec("attn_output", TensorPart::kAttnOutput, kHidden, kQuery, kBias),
+    norm_spec("ffn_norm", TensorPart::kFfnNorm, kHidden),
+    linear_spec("ffn_gate", TensorPart::kFfnGate, kFfn, kHidden, kBias),
+    linear_spec("ffn_up", TensorPart::kFfnUp, kFfn, kHidden, kBias),
+    linear_spec("ffn_down", TensorPart::kFfnDown, kHidden, kFfn, kBias),
+};
+
+void layer(ForwardPass& p, const LayerWeights& w) noexcept {
+    p.norm(p.x, w.attn_norm, p.h);
+    p.multiply(p.h, {{&w.q, &p.q}, {&w.k, &p.k}, {&w.v, &p.v}});
+    p.rotate_and_store(w);
+    p.attend(w);
+    p.multiply_and_add(p.a, w.attn_output);
+
+    p.norm(p.x, w.ffn_norm, p.h);
+    p.gate(p.h, w.gate, w.up);
+    p.multiply_and_add(p.g, w.down);
+}
+
+}  // namespace
+
+constexpr Family kLlama = {
+    .names = kNames,
+    .layer_tensors = kTensors,
+    .rope = RopeStyle::kNorm,
+    .activation = shm::Activation::kSilu,
+    .is_ternary = false,
+    .scales_embedding = false,
+    .window_pattern = 0,
+    .layer = layer,
+};
+
+}  // namespace bitnetd::worker::families
