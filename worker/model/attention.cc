@@ -48,7 +48,7 @@ void AttentionLayer::attend(const Row& row, int32_t head_begin, int32_t head_end
     const auto count = static_cast<int32_t>(row.position + 1);
     const auto attention =
         shape.type == KvType::kF32 ? kernels_.attention_f32 : kernels_.attention_f16;
-    attention(view, heads_, head_begin, head_end, count, scale_, q, out);
+    attention(view, heads_, head_begin, head_end, 0, count, scale_, q, out);
 }
 
 }  // namespace bitnetd::worker
