@@ -44,19 +44,18 @@ void decode_q8_0(const std::byte* row, std::span<float> out) {
 
 }  // namespace
 
-Result<void> decode_floats(gguf::TypeId type, std::span<const std::byte> row,
-                           std::span<float> out) {
+Result<void> decode_floats(quant::Type type, std::span<const std::byte> row, std::span<float> out) {
     switch (type) {
-        case gguf::TypeId::kF32:
+        case quant::Type::kF32:
             std::memcpy(out.data(), row.data(), out.size_bytes());
             break;
-        case gguf::TypeId::kF16:
+        case quant::Type::kF16:
             decode_f16(row.data(), out);
             break;
-        case gguf::TypeId::kBF16:
+        case quant::Type::kBF16:
             decode_bf16(row.data(), out);
             break;
-        case gguf::TypeId::kQ8_0:
+        case quant::Type::kQ8_0:
             decode_q8_0(row.data(), out);
             break;
         default:

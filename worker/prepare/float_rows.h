@@ -6,11 +6,11 @@
 #include <span>
 
 #include "common/base/result.h"
-#include "common/gguf/tensor_types.h"
+#include "common/quant/quant_types.h"
 
 namespace bitnetd::worker {
 
 // `row` holds out.size() elements of `type`, one of the four above.
-Result<void> decode_floats(gguf::TypeId type, std::span<const std::byte> row, std::span<float> out);
+Result<void> decode_floats(quant::Type type, std::span<const std::byte> row, std::span<float> out);
 
 }  // namespace bitnetd::worker

@@ -47,9 +47,9 @@ Error at_row(Error error, uint64_t row) {
 }
 
 Result<float> pack_ternary(RowReader& rows, const gguf::TensorInfo& tensor, std::byte* out) {
-    std::vector<std::byte> tail(tensor.type->tail_bytes);
+    std::vector<std::byte> tail(quant::info_of(tensor.type).tail_bytes);
     BITNETD_TRY(rows.read_tail(tail));
-    BITNETD_ASSIGN(TernaryDecoder decoder, TernaryDecoder::create(tensor.type->id, tail));
+    BITNETD_ASSIGN(TernaryDecoder decoder, TernaryDecoder::create(tensor.type, tail));
     const auto columns = static_cast<int64_t>(rows.columns());
     const int64_t packed_bytes = kernels::ternary_row_bytes(columns);
     std::vector<int8_t> digits(static_cast<size_t>(columns));
@@ -71,7 +71,7 @@ Result<void> pack_f32(RowReader& rows, const gguf::TensorInfo& tensor, std::byte
     for (uint64_t row = 0; row < rows.rows(); ++row) {
         BITNETD_ASSIGN(const auto bytes, rows.next());
         const auto place = values.subspan(static_cast<size_t>(row) * columns, columns);
-        if (auto decoded = decode_floats(tensor.type->id, bytes, place); !decoded) {
+        if (auto decoded = decode_floats(tensor.type, bytes, place); !decoded) {
             return at_row(std::move(decoded).error(), row);
         }
     }
@@ -83,7 +83,7 @@ Result<void> pack_f16(RowReader& rows, std::byte* out) {
     std::vector<float> values(static_cast<size_t>(rows.columns()));
     for (uint64_t row = 0; row < rows.rows(); ++row) {
         BITNETD_ASSIGN(const auto bytes, rows.next());
-        if (auto decoded = decode_floats(gguf::TypeId::kF16, bytes, values); !decoded) {
+        if (auto decoded = decode_floats(quant::Type::kF16, bytes, values); !decoded) {
             return at_row(std::move(decoded).error(), row);
         }
         std::memcpy(out, bytes.data(), bytes.size());

@@ -12,7 +12,7 @@
 namespace bitnetd::worker {
 namespace {
 
-using gguf::TypeId;
+using TypeId = quant::Type;
 
 std::string show(float value) {
     char text[32];

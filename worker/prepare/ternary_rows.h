@@ -12,14 +12,14 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/gguf/tensor_types.h"
+#include "common/quant/quant_types.h"
 
 namespace bitnetd::worker {
 
 class TernaryDecoder {
   public:
     // `tail`: the bytes behind the last row, as many as the type has.
-    static Result<TernaryDecoder> create(gguf::TypeId type, std::span<const std::byte> tail);
+    static Result<TernaryDecoder> create(quant::Type type, std::span<const std::byte> tail);
 
     // `row` holds digits.size() weights.
     Result<void> decode(std::span<const std::byte> row, std::span<int8_t> digits);
@@ -28,14 +28,14 @@ class TernaryDecoder {
     float scale() const { return scale_.value_or(0); }
 
   private:
-    explicit TernaryDecoder(gguf::TypeId type) : type_(type) {}
+    explicit TernaryDecoder(quant::Type type) : type_(type) {}
 
     Result<void> decode_blocks(std::span<const std::byte> row, std::span<int8_t> digits);
     Result<void> decode_values(std::span<const std::byte> row, std::span<int8_t> digits);
     // The first scale seen is the matrix's; another one is an error.
     Result<void> take_scale(float scale);
 
-    gguf::TypeId type_;
+    quant::Type type_;
     std::optional<float> scale_;
     std::vector<float> values_;  // one row, for the float types
 };

@@ -97,8 +97,8 @@ Result<void> check_shape(const gguf::TensorInfo& tensor, uint64_t rows, uint64_t
 
 // The packing that the kernels read for a tensor of this kind and file type.
 Result<Packing> packing_of(const gguf::TensorInfo& tensor, Kind kind) {
-    using gguf::TypeId;
-    const TypeId type = tensor.type->id;
+    using TypeId = quant::Type;
+    const TypeId type = tensor.type;
     const bool is_float = type == TypeId::kF32 || type == TypeId::kF16 || type == TypeId::kBF16;
     const char* expected = "F32, F16 or BF16";
     switch (kind) {
@@ -119,7 +119,8 @@ Result<Packing> packing_of(const gguf::TensorInfo& tensor, Kind kind) {
             break;
     }
     return unsupported("tensor " + quote(tensor.name) + " has type " +
-                       std::string(tensor.type->name) + "; supported here are " + expected);
+                       std::string(quant::name_of(tensor.type)) + "; supported here are " +
+                       expected);
 }
 
 uint64_t packed_bytes(Packing packing, uint64_t rows, uint64_t columns) {
@@ -168,7 +169,7 @@ class Planner {
         BITNETD_ASSIGN(const Packing packing, packing_of(*tensor, expected.kind));
         plan_.parameter_count += tensor->elements();
         if (expected.kind == Kind::kTernary)
-            ternary_elements_[tensor->type->name] += tensor->elements();
+            ternary_elements_[quant::name_of(tensor->type)] += tensor->elements();
         push({expected.part, layer, packing, 1, rows, columns, 0, 0}, tensor);
         return {};
     }
@@ -198,9 +199,9 @@ class Planner {
         if (factors == nullptr) return {};
         used_.insert(factors);
         BITNETD_TRY(check_shape(*factors, 1, model_.rope_dims / 2));
-        if (factors->type->id != gguf::TypeId::kF32) {
+        if (factors->type != quant::Type::kF32) {
             return unsupported("tensor rope_freqs.weight has type " +
-                               std::string(factors->type->name) + "; expected F32");
+                               std::string(quant::name_of(factors->type)) + "; expected F32");
         }
         plan_.rope_factors = factors;
         return {};

@@ -16,7 +16,7 @@
 namespace bitnetd::worker {
 namespace {
 
-using gguf::TypeId;
+using TypeId = quant::Type;
 
 struct GoldenSet {
     std::string name;
