@@ -38,7 +38,7 @@ Result<Preparation> Preparation::open(Source& source) {
     BITNETD_ASSIGN(gguf::File file, gguf::read(source));
     Preparation out(source, std::move(file));
     BITNETD_TRY(check_architecture(out.file_));
-    BITNETD_ASSIGN(out.vocabulary_, vocabulary_from_gguf(out.file_));
+    BITNETD_ASSIGN(out.vocabulary_, vocabulary_from_gguf(out.file_.metadata));
     BITNETD_ASSIGN(const auto vocabulary, text::VocabularyView::open(out.vocabulary_));
     out.end_ids_.assign(vocabulary.end_ids().begin(), vocabulary.end_ids().end());
     if (out.end_ids_.size() > shm::kEndIdsMax) {

@@ -256,8 +256,7 @@ Result<void> read_chat_template(const gguf::Metadata& keys, VocabularyBuilder& o
 
 }  // namespace
 
-Result<std::vector<std::byte>> vocabulary_from_gguf(const gguf::File& file) {
-    const gguf::Metadata& keys = file.metadata;
+Result<std::vector<std::byte>> vocabulary_from_gguf(const gguf::Metadata& keys) {
     VocabularyBuilder vocabulary;
     BITNETD_TRY(read_tokens(keys, vocabulary));
     BITNETD_TRY(read_model(keys, vocabulary));

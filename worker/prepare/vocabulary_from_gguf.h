@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/gguf/gguf_reader.h"
+#include "common/gguf/metadata.h"
 
 namespace bitnetd::worker {
 
-Result<std::vector<std::byte>> vocabulary_from_gguf(const gguf::File& file);
+Result<std::vector<std::byte>> vocabulary_from_gguf(const gguf::Metadata& keys);
 
 }  // namespace bitnetd::worker
