@@ -7,6 +7,7 @@ namespace bitnetd {
 
 enum ExitCode : int {
     kExitOk = 0,
+    kExitFailed = 1,           // bitnetctl: refused or failed; the message says what
     kExitUsage = 2,            // command line or configuration is wrong; the message says where
     kExitCannotListen = 3,     // an address is taken or not permitted
     kExitModelRefused = 4,     // the model file failed validation

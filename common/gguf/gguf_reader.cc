@@ -89,7 +89,7 @@ const TensorInfo* File::find_tensor(std::string_view name) const {
     return at == tensor_indices.end() ? nullptr : &tensors[at->second];
 }
 
-Result<File> read(Source& source) {
+Result<File> read(Source& source, std::optional<uint64_t> file_type) {
     File file;
     file.file_bytes = source.bytes();
     Cursor cursor(source, std::min(file.file_bytes, kHeadBytesMax));
@@ -100,7 +100,9 @@ Result<File> read(Source& source) {
     // No overflow: the position is at most kHeadBytesMax and the alignment kAlignmentMax.
     file.data_start = round_up(cursor.position(), file.alignment);
     const uint64_t data_bytes = file.file_bytes - std::min(file.file_bytes, file.data_start);
-    BITNETD_TRY(check_places(file.tensors, file.alignment, data_bytes));
+    BITNETD_ASSIGN(const auto own_type, file.metadata.integer("general.file_type", UINT32_MAX));
+    const DataSection section{data_bytes, file.alignment, own_type ? own_type : file_type};
+    BITNETD_TRY(resolve_types(file.tensors, section));
     return file;
 }
 

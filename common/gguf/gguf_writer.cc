@@ -3,6 +3,7 @@
 #include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/gguf/gguf_reader.h"
+#include "common/quant/type_ids.h"
 
 namespace bitnetd::gguf {
 namespace {
@@ -93,13 +94,15 @@ void Writer::add_f32s(std::string_view key, std::span<const float> values) {
     put_bytes(keys_, std::as_bytes(values));
 }
 
-void Writer::add_tensor(std::string_view name, std::span<const uint64_t> dims, TypeId type) {
+void Writer::add_tensor(std::string_view name, std::span<const uint64_t> dims, quant::Type type) {
     BITNETD_CHECK(dims.size() <= kDimsMax);
     std::vector<uint64_t> shape(dims.begin(), dims.end());
     shape.resize(kDimsMax, 1);
-    const auto bytes = tensor_bytes(type_of(type), shape[0], shape[1], shape[2] * shape[3]);
-    BITNETD_CHECK(bytes.has_value());
-    tensors_.push_back({std::string(name), {dims.begin(), dims.end()}, type, *bytes});
+    BITNETD_CHECK(quant::id_of(type).has_value());
+    const auto matrix = quant::matrix_bytes(type, {shape[1], shape[0]});
+    BITNETD_CHECK(matrix.ok());
+    tensors_.push_back(
+        {std::string(name), {dims.begin(), dims.end()}, type, *matrix * shape[2] * shape[3]});
 }
 
 uint64_t Writer::padded_bytes(uint64_t bytes) const {
@@ -119,7 +122,7 @@ std::vector<std::byte> Writer::head() const {
         put(out, static_cast<uint32_t>(tensor.dims.size()));
         for (const uint64_t dim : tensor.dims)
             put(out, dim);
-        put(out, static_cast<uint32_t>(tensor.type));
+        put(out, *quant::id_of(tensor.type));
         put(out, offset);
         offset += padded_bytes(tensor.bytes);
     }

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "common/gguf/metadata.h"
-#include "common/gguf/tensor_types.h"
+#include "common/quant/quant_types.h"
 
 namespace bitnetd::gguf {
 
@@ -33,7 +33,7 @@ class Writer {
     void add_f32s(std::string_view key, std::span<const float> values);
 
     // dims fastest-varying first, 0 to 4 of them.
-    void add_tensor(std::string_view name, std::span<const uint64_t> dims, TypeId type);
+    void add_tensor(std::string_view name, std::span<const uint64_t> dims, quant::Type type);
 
     // Everything before the first tensor's data.
     std::vector<std::byte> head() const;
@@ -46,7 +46,7 @@ class Writer {
     struct Tensor {
         std::string name;
         std::vector<uint64_t> dims;
-        TypeId type;
+        quant::Type type;
         uint64_t bytes;
     };
 

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/base/bytes.h"
 #include "common/base/quote.h"
+#include "common/quant/type_ids.h"
 
 namespace bitnetd::gguf {
 namespace {
@@ -30,58 +32,54 @@ Result<void> parse_dims(Cursor& cursor, TensorInfo& tensor) {
     uint64_t elements = 1;
     for (const uint64_t dim : tensor.dims) {
         const auto product = checked_mul(elements, dim);
-        if (dim == 0 || !product || *product > kElementsMax) {
+        if (dim == 0 || !product || *product > quant::kElementsMax) {
             return invalid("its dimensions " + show_dims(tensor) +
                            " must be at least 1 with a product of at most " +
-                           std::to_string(kElementsMax));
+                           std::to_string(quant::kElementsMax));
         }
         elements = *product;
     }
     return {};
 }
 
-Result<void> parse_type(Cursor& cursor, TensorInfo& tensor) {
-    BITNETD_ASSIGN(const uint32_t id, cursor.read<uint32_t>());
-    tensor.type = find_type(id);
-    if (tensor.type == nullptr) {
-        return invalid("its type id " + std::to_string(static_cast<int32_t>(id)) + " is unknown");
-    }
-    if (tensor.type->block_elements == 0) {
-        return unsupported("its type " + std::string(tensor.type->name) + " (id " +
-                           std::to_string(id) + ") is not supported");
-    }
-    const uint64_t matrices = tensor.dims[2] * tensor.dims[3];
-    const auto bytes = tensor_bytes(*tensor.type, tensor.dims[0], tensor.dims[1], matrices);
-    if (!bytes) {
-        return invalid("its dimensions " + show_dims(tensor) + " do not fit type " +
-                       std::string(tensor.type->name) + ", which needs rows of a multiple of " +
-                       std::to_string(tensor.type->block_elements) + " in groups of " +
-                       std::to_string(tensor.type->rows_multiple));
-    }
-    tensor.bytes = *bytes;
-    return {};
-}
-
 Result<void> parse_after_name(Cursor& cursor, TensorInfo& tensor) {
     BITNETD_TRY(parse_dims(cursor, tensor));
-    BITNETD_TRY(parse_type(cursor, tensor));
+    BITNETD_ASSIGN(tensor.type_id, cursor.read<uint32_t>());
     BITNETD_ASSIGN(tensor.offset, cursor.read<uint64_t>());
     return {};
 }
 
-Result<void> check_place(const TensorInfo& tensor, uint64_t alignment, uint64_t data_bytes) {
-    if (tensor.offset % alignment != 0) {
-        return invalid("tensor " + quote(tensor.name) + " is at offset " +
-                       std::to_string(tensor.offset) + ", which is no multiple of the alignment " +
-                       std::to_string(alignment));
+Result<void> check_offset(const TensorInfo& tensor, const DataSection& section) {
+    const std::string where =
+        "tensor " + quote(tensor.name) + " is at offset " + std::to_string(tensor.offset);
+    if (tensor.offset % section.alignment != 0) {
+        return invalid(where + ", which is no multiple of the alignment " +
+                       std::to_string(section.alignment));
     }
-    const auto end = checked_add(tensor.offset, tensor.bytes);
-    if (!end || *end > data_bytes) {
-        return invalid("tensor " + quote(tensor.name) + " needs " + std::to_string(tensor.bytes) +
-                       " bytes at offset " + std::to_string(tensor.offset) +
-                       ", but the file has only " + std::to_string(data_bytes) +
+    if (tensor.offset >= section.bytes) {
+        return invalid(where + ", but the file has only " + std::to_string(section.bytes) +
                        " bytes of tensor data");
     }
+    return {};
+}
+
+// `next` is null for the last tensor of the file.
+Result<void> resolve_type(TensorInfo& tensor, const TensorInfo* next, const DataSection& section) {
+    const uint64_t end = next == nullptr ? section.bytes : next->offset;
+    const quant::TensorPlace place{tensor.shape(), tensor.matrices(), end - tensor.offset,
+                                   section.alignment, section.file_type};
+    auto resolved = quant::resolve_type(tensor.type_id, place);
+    if (!resolved) {
+        const std::string until = next == nullptr ? "the end of the file"
+                                                  : "tensor " + quote(next->name) + " at offset " +
+                                                        std::to_string(next->offset);
+        return std::move(resolved).error().within("tensor " + quote(tensor.name) + " at offset " +
+                                                  std::to_string(tensor.offset) + ", before " +
+                                                  until);
+    }
+    tensor.type = resolved->type;
+    tensor.row_scales = resolved->row_scales;
+    tensor.bytes = resolved->bytes;
     return {};
 }
 
@@ -99,23 +97,19 @@ Result<TensorInfo> parse_tensor(Cursor& cursor) {
     return tensor;
 }
 
-Result<void> check_places(const std::vector<TensorInfo>& tensors, uint64_t alignment,
-                          uint64_t data_bytes) {
-    std::vector<const TensorInfo*> by_offset;
+// Each tensor ends before the next one begins, so no two overlap.
+Result<void> resolve_types(std::span<TensorInfo> tensors, const DataSection& section) {
+    std::vector<TensorInfo*> by_offset;
     by_offset.reserve(tensors.size());
-    for (const TensorInfo& tensor : tensors) {
-        BITNETD_TRY(check_place(tensor, alignment, data_bytes));
+    for (TensorInfo& tensor : tensors) {
+        BITNETD_TRY(check_offset(tensor, section));
         by_offset.push_back(&tensor);
     }
     std::sort(by_offset.begin(), by_offset.end(),
               [](const TensorInfo* a, const TensorInfo* b) { return a->offset < b->offset; });
-    for (size_t i = 1; i < by_offset.size(); ++i) {
-        const TensorInfo& before = *by_offset[i - 1];
-        const TensorInfo& after = *by_offset[i];
-        if (before.offset + before.bytes > after.offset) {
-            return invalid("tensors " + quote(before.name) + " and " + quote(after.name) +
-                           " overlap");
-        }
+    for (size_t i = 0; i < by_offset.size(); ++i) {
+        const TensorInfo* next = i + 1 < by_offset.size() ? by_offset[i + 1] : nullptr;
+        BITNETD_TRY(resolve_type(*by_offset[i], next, section));
     }
     return {};
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/text/bpe_merger.h"
+#include "common/text/normalise.h"
 #include "common/text/spm_merger.h"
 #include "common/text/utf8.h"
 #include "common/text/word_cache.h"
@@ -89,8 +90,14 @@ Result<void> Tokenizer::encode_bpe(const std::vector<Fragment>& fragments,
             out.push_back(fragment.id);
             continue;
         }
-        BITNETD_ASSIGN(const auto pieces, pre_tokenizer_->split(fragment.text));
-        WordCache cache(fragment.text.size());
+        std::string_view text = fragment.text;
+        std::string normalised;
+        if (vocabulary_.has(kNormaliseNfc) && !is_surely_nfc(text)) {
+            normalised = to_nfc(text);
+            text = normalised;
+        }
+        BITNETD_ASSIGN(const auto pieces, pre_tokenizer_->split(text));
+        WordCache cache(text.size());
         for (const std::string_view piece : pieces) {
             if (cache.replay(piece, out)) continue;
             const size_t begin = out.size();

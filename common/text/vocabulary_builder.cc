@@ -289,7 +289,8 @@ Result<std::vector<std::byte>> VocabularyBuilder::build() const {
     header.model = static_cast<uint32_t>(model);
     header.flags = (add_bos ? uint32_t{kAddBos} : 0) | (add_eos ? uint32_t{kAddEos} : 0) |
                    (ignore_merges ? uint32_t{kIgnoreMerges} : 0) |
-                   (add_space_prefix ? uint32_t{kAddSpacePrefix} : 0);
+                   (add_space_prefix ? uint32_t{kAddSpacePrefix} : 0) |
+                   (normalise_nfc ? uint32_t{kNormaliseNfc} : 0);
     header.bos = bos.value_or(kNoId);
     header.eos = eos.value_or(kNoId);
     header.eot = eot.value_or(kNoId);

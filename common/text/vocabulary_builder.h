@@ -30,6 +30,7 @@ struct VocabularyBuilder {
     bool add_eos = false;
     bool ignore_merges = false;
     bool add_space_prefix = false;
+    bool normalise_nfc = false;  // BPE; tokenizer.json says so, GGUF files cannot
 
     std::string pre_tokenizer;  // BPE: a name that PreTokenizer knows
     std::string chat_template;

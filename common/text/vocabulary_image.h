@@ -29,7 +29,7 @@ inline constexpr uint32_t kTextBlobBytesMax = 256u << 20;
 inline constexpr uint32_t kSpecialsMax = 65536;
 
 inline constexpr uint32_t kNoId = 0xFFFFFFFF;  // "none" wherever the image holds an id
-inline constexpr uint32_t kVocabularyVersion = 1;
+inline constexpr uint32_t kVocabularyVersion = 2;
 
 enum class VocabularyModel : uint32_t { kBpe = 1, kSpm = 2 };
 
@@ -49,7 +49,8 @@ enum VocabularyFlags : uint32_t {
     kAddEos = 1u << 1,
     kIgnoreMerges = 1u << 2,    // BPE: a piece that is a token is not merged
     kAddSpacePrefix = 1u << 3,  // SPM
-    kKnownFlags = (1u << 4) - 1,
+    kNormaliseNfc = 1u << 4,    // BPE: raw text is put into Unicode's form NFC first
+    kKnownFlags = (1u << 5) - 1,
 };
 
 enum class Section : uint32_t {

@@ -33,12 +33,16 @@ enum class MessageType : uint16_t {
     kDrain = 12,     // finish what you have, take nothing new, then exit with kExitOk
     kLoad = 13,      // LoadMessage            fds: model file, weights, vocabulary   -> loader
     kHealth = 14,    // HealthMessage: what the supervisor knows that boards do not    -> frontend
+    kTask = 16,      // TaskMessage            fds: output, then what the task reads   -> loader
 
     // child -> supervisor
     kReady = 32,         // ReadyMessage
     kLoadProgress = 33,  // LoadProgressMessage
     kLoaded = 34,        // ModelFacts: both segments are written and sealed
     kLoadFailed = 35,    // text: why the file was refused
+    kTaskProgress = 36,  // TaskProgressMessage
+    kTaskDone = 37,      // TaskDoneMessage: the output is complete
+    kTaskFailed = 38,    // text: why there is no output
 
     // bitnetctl / bitnet-shmdump -> supervisor, on the control listener
     kInspect = 48,      // nothing; answered by kInspectItem..., kInspectEnd
@@ -133,6 +137,44 @@ struct LoadMessage {
 struct LoadProgressMessage {
     uint32_t percent;  // 0 .. 100
     char phase[28];    // "validate", "pack", "seal"
+};
+
+// What bitnetctl asks of a loader, about the files it sent before.
+enum class Task : uint32_t {
+    kInfo = 1,      // fds: output
+    kVerify = 2,    // fds: output
+    kTokenize = 3,  // fds: output, text
+    kRender = 4,    // fds: output, JSON, template (with kTaskTemplate)
+    kConvert = 5,   // fds: output (a report), the new model file (empty)
+};
+
+enum TaskFlags : uint32_t {
+    kTaskJson = 1u << 0,          // info, verify, convert: output for machines, not for people
+    kTaskAddSpecial = 1u << 1,    // tokenize
+    kTaskParseSpecial = 1u << 2,  // tokenize
+    kTaskTemplate = 1u << 3,      // render
+};
+
+// The output is an empty memfd that the loader fills.
+struct TaskMessage {
+    Task task;
+    uint32_t flags;         // TaskFlags
+    char name[256];         // what the operator called the model, for messages
+    char ternary_type[16];  // convert: of ternary matrices, "I2_S"
+    char float_type[16];    // convert: of other matrices; empty: as stored
+};
+static_assert(sizeof(TaskMessage) == 296 && std::is_trivially_copyable_v<TaskMessage>);
+
+struct TaskProgressMessage {
+    uint64_t done_bytes;
+    uint64_t total_bytes;  // not 0
+    char phase[32];        // "verify", "convert"
+};
+static_assert(sizeof(TaskProgressMessage) == 48);
+
+struct TaskDoneMessage {
+    uint32_t refused;  // 1: the task was done and its verdict is no (verify)
+    uint32_t reserved;
 };
 
 struct ReadyMessage {

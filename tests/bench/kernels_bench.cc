@@ -157,7 +157,7 @@ void attention(benchmark::State& state, const KernelTable& table, bool half, int
     std::vector<float> out(q.size());
     for (auto _ : state) {
         const kernels::Attention run = half ? table.attention_f16 : table.attention_f32;
-        run(kv, kHeads, 0, kHeads, positions, 0.088f, q.data(), out.data());
+        run(kv, kHeads, 0, kHeads, 0, positions, 0.088f, q.data(), out.data());
         benchmark::ClobberMemory();
     }
     state.SetItemsProcessed(state.iterations() * positions);

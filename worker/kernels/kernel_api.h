@@ -72,8 +72,19 @@ using RmsNorm = void (*)(int32_t m, int32_t k, const float* x, int64_t x_stride,
 // x[i][t] += y[i][t] over count contiguous values.
 using AddInPlace = void (*)(int64_t count, const float* y, float* x) noexcept;
 
+// x[t] *= factor over count contiguous values.
+using ScaleInPlace = void (*)(int64_t count, float factor, float* x) noexcept;
+
+// x[t] = cap * tanh(x[t] / cap) over count contiguous logits, cap > 0, computed as
+//   cap * (1 - 2 / (exp(2 * (x / cap)) + 1)): absolute error below cap * 2^-21, saturates at +-cap.
+using SoftCap = void (*)(int64_t count, float cap, float* x) noexcept;
+
 // gate[t] = activation(gate[t]) * up[t] over count contiguous values.
 //   relu2: r = max(gate, 0); (r * r) * up        silu: (gate / (1 + exp(-gate))) * up
+//   gelu (tanh form, 0.5 x (1 + tanh(u)) = x / (1 + exp(-2u)), x = gate):
+//     -2u = (kGeluTwice * x) * fma(kGeluCube, x * x, 1);  (x / (1 + exp(-2u))) * up
+inline constexpr float kGeluTwice = -0x1.988454p+0f;  // -2 sqrt(2 / pi)
+inline constexpr float kGeluCube = 0.044715f;
 using GatedActivation = void (*)(int64_t count, float* gate, const float* up) noexcept;
 
 // Rotates one row of `heads` heads in place, NEOX style: pair p is (x[p], x[p + n_rot/2]),
@@ -82,16 +93,26 @@ using GatedActivation = void (*)(int64_t count, float* gate, const float* up) no
 //   sines.
 using RopeNeox = void (*)(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_sin,
                           float* x) noexcept;
+// The same for NORM style: pair p is the neighbours (x[2p], x[2p + 1]).
+using RopeNorm = RopeNeox;
 
-// Converts count values; f16 with round to nearest even.
+// A bfloat16: the upper half of a float's bits. A type of its own, since uint16_t means IEEE half.
+struct Bf16 {
+    uint16_t bits;
+};
+
+// Converts count values; to f16 with round to nearest even, from either 16-bit type exactly.
 using F16ToF32 = void (*)(int64_t count, const uint16_t* x, float* y) noexcept;
+using Bf16ToF32 = void (*)(int64_t count, const Bf16* x, float* y) noexcept;
 using F32ToF16 = void (*)(int64_t count, const float* x, uint16_t* y) noexcept;
 
 // y[i][j] = sum over t of x[i][t] * (float)w[j][t]; the lane order above.
-//   x float [m][k] row stride k;  w f16 or f32 [n][k];  y row stride y_stride.
+//   x float [m][k] row stride k;  w f16, bf16 or f32 [n][k];  y row stride y_stride.
 //   The caller splits n across threads.
 using MatmulF16 = void (*)(int32_t m, int32_t n, int32_t k, const float* x, const uint16_t* w,
                            float* y, int64_t y_stride) noexcept;
+using MatmulBf16 = void (*)(int32_t m, int32_t n, int32_t k, const float* x, const Bf16* w,
+                            float* y, int64_t y_stride) noexcept;
 using MatmulF32 = void (*)(int32_t m, int32_t n, int32_t k, const float* x, const float* w,
                            float* y, int64_t y_stride) noexcept;
 
@@ -108,18 +129,21 @@ struct KvView {
     int32_t head_dim;
 };
 
-// One query row attends to positions 0 .. count-1 of its sequence, for heads
-// head_begin..head_end-1. Needs count >= 1, 1 <= page_tokens <= kPageTokensMax, 1 <= head_dim <=
-// kHeadDimMax.
+// One query row attends to positions first .. count-1 of its sequence, for heads
+// head_begin..head_end-1. first is 0, or count - window with a sliding window: pages that hold only
+// positions before it are not read, and their pointers may be anything. Needs 0 <= first < count,
+// 1 <= page_tokens <= kPageTokensMax, 1 <= head_dim <= kHeadDimMax.
 //   score_p = (q . k_p) * scale;  out = sum_p softmax(score)_p * v_p
-// Online softmax in blocks of page_tokens positions by absolute position: for each block, scores,
-// block maximum M' = max(M, scores); if M' > M: sum and accumulator *= exp(M - M'); then in order
-// of position sum += w, acc = fma(w, v, acc) with w = exp(score - M'). Finally
-// out = acc * (1 / sum).
-// Head h reads kv head h / (heads / kv_heads).
+// Online softmax in blocks of page_tokens positions by absolute position: block b is positions
+// max(first, b * page_tokens) .. min(count, (b + 1) * page_tokens) - 1, from the block that holds
+// first on; so the first and the last block may be partial. For each block, scores, block maximum
+// M' = max(M, scores); if M' > M: sum and accumulator *= exp(M - M'); then in order of position sum
+// += w, acc = fma(w, v, acc) with w = exp(score - M'). Finally out = acc * (1 / sum). Head h reads
+// kv head h / (heads / kv_heads).
 //   q, out float [heads][head_dim]
 using Attention = void (*)(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head_end,
-                           int32_t count, float scale, const float* q, float* out) noexcept;
+                           int32_t first, int32_t count, float scale, const float* q,
+                           float* out) noexcept;
 
 struct KernelTable {
     const char* name;  // as the kernel_isa setting names it: "scalar", "avx2", "avx512", ...
@@ -129,10 +153,16 @@ struct KernelTable {
     AddInPlace add_in_place;
     GatedActivation relu2_gate;
     GatedActivation silu_gate;
+    GatedActivation gelu_gate;
+    ScaleInPlace scale_in_place;
+    SoftCap soft_cap;
     RopeNeox rope_neox;
+    RopeNorm rope_norm;
     F16ToF32 f16_to_f32;
+    Bf16ToF32 bf16_to_f32;
     F32ToF16 f32_to_f16;
     MatmulF16 matmul_f16;
+    MatmulBf16 matmul_bf16;
     MatmulF32 matmul_f32;
     Attention attention_f32;  // keys and values stored as float
     Attention attention_f16;  // stored as IEEE half, converted exactly

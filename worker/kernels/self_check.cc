@@ -1,6 +1,7 @@
 #include "worker/kernels/self_check.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -137,7 +138,7 @@ bool same_rms_norm(const KernelTable& table, Random& random) {
     return same(y[0], y[1]);
 }
 
-// add_in_place, relu2_gate and silu_gate: x[t] = f(x[t], y[t]).
+// The entries that change one row of floats by another: x[t] = f(x[t], y).
 template <typename Run>
 bool same_in_place(Random& random, const KernelTable& table, Run run) {
     const int32_t count = random.in(1, 300);
@@ -150,6 +151,7 @@ bool same_in_place(Random& random, const KernelTable& table, Run run) {
     return same(x[0], x[1]);
 }
 
+template <auto kEntry>
 bool same_rope(const KernelTable& table, Random& random) {
     constexpr int32_t kHeadDims[] = {64, 80, 96, 100, 128, 256};
     const int32_t head_dim = kHeadDims[random.in(0, 5)];
@@ -161,9 +163,17 @@ bool same_rope(const KernelTable& table, Random& random) {
     std::vector<float> x[2];
     x[0] = values(random, heads * head_dim + kGuard);
     x[1] = x[0];
-    table.rope_neox(heads, head_dim, n_rot, cos_sin.data(), x[0].data());
-    reference_table().rope_neox(heads, head_dim, n_rot, cos_sin.data(), x[1].data());
+    (table.*kEntry)(heads, head_dim, n_rot, cos_sin.data(), x[0].data());
+    (reference_table().*kEntry)(heads, head_dim, n_rot, cos_sin.data(), x[1].data());
     return same(x[0], x[1]);
+}
+
+// Cut off, not rounded: any bits will do.
+std::vector<Bf16> to_bf16(const std::vector<float>& x) {
+    std::vector<Bf16> y(x.size());
+    for (size_t i = 0; i < x.size(); ++i)
+        y[i].bits = static_cast<uint16_t>(std::bit_cast<uint32_t>(x[i]) >> 16);
+    return y;
 }
 
 bool same_to_float(const KernelTable& table, Random& random) {
@@ -176,6 +186,15 @@ bool same_to_float(const KernelTable& table, Random& random) {
     std::vector<float> y[2] = {output<float>(count), output<float>(count)};
     table.f16_to_f32(count, x.data(), y[0].data());
     reference_table().f16_to_f32(count, x.data(), y[1].data());
+    return same(y[0], y[1]);
+}
+
+bool same_from_bf16(const KernelTable& table, Random& random) {
+    const int32_t count = random.in(1, 300);
+    const std::vector<Bf16> x = to_bf16(values(random, count));
+    std::vector<float> y[2] = {output<float>(count), output<float>(count)};
+    table.bf16_to_f32(count, x.data(), y[0].data());
+    reference_table().bf16_to_f32(count, x.data(), y[1].data());
     return same(y[0], y[1]);
 }
 
@@ -196,7 +215,9 @@ std::vector<uint16_t> to_half(const std::vector<float>& x) {
     return y;
 }
 
-template <bool kHalf>
+enum class Weights { kF32, kF16, kBf16 };
+
+template <Weights kWeights>
 bool same_matmul(const KernelTable& table, Random& random) {
     const int32_t m = random.in(1, 9);
     const int32_t n = random.in(1, 21);
@@ -205,10 +226,13 @@ bool same_matmul(const KernelTable& table, Random& random) {
     const std::vector<float> x = values(random, m * k);
     const std::vector<float> w = values(random, n * k);
     const std::vector<uint16_t> halves = to_half(w);
+    const std::vector<Bf16> upper_halves = to_bf16(w);
     std::vector<float> y[2] = {output<float>(m * stride), output<float>(m * stride)};
     const KernelTable* tables[2] = {&table, &reference_table()};
     for (int i = 0; i < 2; ++i) {
-        if constexpr (kHalf) {
+        if constexpr (kWeights == Weights::kBf16) {
+            tables[i]->matmul_bf16(m, n, k, x.data(), upper_halves.data(), y[i].data(), stride);
+        } else if constexpr (kWeights == Weights::kF16) {
             tables[i]->matmul_f16(m, n, k, x.data(), halves.data(), y[i].data(), stride);
         } else {
             tables[i]->matmul_f32(m, n, k, x.data(), w.data(), y[i].data(), stride);
@@ -227,6 +251,7 @@ bool same_attention(const KernelTable& table, Random& random) {
     kv.kv_heads = random.in(1, 3);
     const int32_t heads = kv.kv_heads * random.in(1, 6);
     const int32_t count = random.in(1, 150);
+    const int32_t first = random.one_in(2) ? 0 : random.in(0, count - 1);
     const int32_t row = (kv.head_dim + 15) / 16 * 16;
     const int64_t layer = static_cast<int64_t>(kv.kv_heads) * kv.page_tokens * row;
     kv.k_offset = 16 * (kHalf ? 2 : 4);  // something before the keys
@@ -245,6 +270,8 @@ bool same_attention(const KernelTable& table, Random& random) {
         pages.push_back(kHalf ? reinterpret_cast<const std::byte*>(halves.back().data())
                               : reinterpret_cast<const std::byte*>(floats.back().data()));
     }
+    for (int32_t i = 0; i < first / kv.page_tokens; ++i)
+        pages[static_cast<size_t>(i)] = nullptr;  // before the window: not to be read
     kv.pages = pages.data();
     const int32_t begin = random.in(0, heads - 1);
     const int32_t end = random.in(begin, heads);
@@ -255,7 +282,7 @@ bool same_attention(const KernelTable& table, Random& random) {
     for (int i = 0; i < 2; ++i) {
         out[i] = output<float>(static_cast<int64_t>(heads) * kv.head_dim);
         const Attention run = kHalf ? tables[i]->attention_f16 : tables[i]->attention_f32;
-        run(kv, heads, begin, end, count, scale, q.data(), out[i].data());
+        run(kv, heads, begin, end, first, count, scale, q.data(), out[i].data());
     }
     return same(out[0], out[1]);
 }
@@ -273,17 +300,32 @@ const char* first_difference(const KernelTable& table, uint64_t seed) {
     const auto silu = [](const KernelTable& one, int64_t count, float* x, const float* y) {
         one.silu_gate(count, x, y);
     };
+    const auto gelu = [](const KernelTable& one, int64_t count, float* x, const float* y) {
+        one.gelu_gate(count, x, y);
+    };
+    const auto scale = [](const KernelTable& one, int64_t count, float* x, const float* y) {
+        one.scale_in_place(count, y[0], x);
+    };
+    const auto cap = [](const KernelTable& one, int64_t count, float* x, const float* y) {
+        one.soft_cap(count, std::fabs(y[0]) + 0.5f, x);
+    };
     if (!same_quantise(table, random)) return "quantise_rows";
     if (!same_ternary(table, random)) return "ternary_gemm";
     if (!same_rms_norm(table, random)) return "rms_norm";
     if (!same_in_place(random, table, add)) return "add_in_place";
     if (!same_in_place(random, table, relu2)) return "relu2_gate";
     if (!same_in_place(random, table, silu)) return "silu_gate";
-    if (!same_rope(table, random)) return "rope_neox";
+    if (!same_in_place(random, table, gelu)) return "gelu_gate";
+    if (!same_in_place(random, table, scale)) return "scale_in_place";
+    if (!same_in_place(random, table, cap)) return "soft_cap";
+    if (!same_rope<&KernelTable::rope_neox>(table, random)) return "rope_neox";
+    if (!same_rope<&KernelTable::rope_norm>(table, random)) return "rope_norm";
     if (!same_to_float(table, random)) return "f16_to_f32";
+    if (!same_from_bf16(table, random)) return "bf16_to_f32";
     if (!same_to_half(table, random)) return "f32_to_f16";
-    if (!same_matmul<true>(table, random)) return "matmul_f16";
-    if (!same_matmul<false>(table, random)) return "matmul_f32";
+    if (!same_matmul<Weights::kF16>(table, random)) return "matmul_f16";
+    if (!same_matmul<Weights::kBf16>(table, random)) return "matmul_bf16";
+    if (!same_matmul<Weights::kF32>(table, random)) return "matmul_f32";
     if (!same_attention<false>(table, random)) return "attention_f32";
     if (!same_attention<true>(table, random)) return "attention_f16";
     return nullptr;

@@ -11,8 +11,10 @@ RowReader::RowReader(Source& source, const gguf::File& file, const gguf::TensorI
       start_(file.data_start + tensor.offset),
       rows_(tensor.elements() / tensor.dims[0]),
       columns_(tensor.dims[0]),
-      row_bytes_(gguf::row_bytes(*tensor.type, columns_).value_or(0)) {
-    BITNETD_CHECK(row_bytes_ > 0);  // the reader of the file refuses types without known size
+      row_bytes_(columns_ / quant::info_of(tensor.type).block_elements *
+                     quant::info_of(tensor.type).block_bytes +
+                 quant::info_of(tensor.type).row_header_bytes) {
+    BITNETD_CHECK(row_bytes_ > 0);
 }
 
 Result<std::span<const std::byte>> RowReader::next() {

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "worker/kernels/kernel_api.h"
+
 namespace bitnetd::kernels::avx2 {
 namespace {
 
@@ -79,12 +81,22 @@ struct F32x16 {
         return {_mm256_cvtph_ps(_mm_loadu_si128(words)),
                 _mm256_cvtph_ps(_mm_loadu_si128(words + 1))};
     }
+    static F32x16 load(const Bf16* at) {
+        const __m128i* words = reinterpret_cast<const __m128i*>(at);
+        return {from_bf16(_mm_loadu_si128(words)), from_bf16(_mm_loadu_si128(words + 1))};
+    }
     static F32x16 load(const float* at, int64_t count) {
         const Mask mask = first(count);
         return {_mm256_maskload_ps(at, mask.low), _mm256_maskload_ps(at + 8, mask.high)};
     }
     static F32x16 load(const uint16_t* at, int64_t count) {
         uint16_t whole[16] = {};
+        for (int64_t i = 0; i < count; ++i)
+            whole[i] = at[i];
+        return load(whole);
+    }
+    static F32x16 load(const Bf16* at, int64_t count) {
+        Bf16 whole[16] = {};
         for (int64_t i = 0; i < count; ++i)
             whole[i] = at[i];
         return load(whole);
@@ -148,6 +160,22 @@ struct F32x16 {
                 _mm256_blendv_ps(b.high, a.high, _mm256_castsi256_ps(mask.high))};
     }
 
+    // Lane i = lane i / 2.
+    F32x16 lower_twice() const {
+        return {_mm256_permutevar8x32_ps(low, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)),
+                _mm256_permutevar8x32_ps(low, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7))};
+    }
+    // Lanes 2i and 2i + 1 exchanged.
+    F32x16 neighbours() const {
+        constexpr int kSwap = _MM_SHUFFLE(2, 3, 0, 1);
+        return {_mm256_permute_ps(low, kSwap), _mm256_permute_ps(high, kSwap)};
+    }
+    // Lanes 2i with the other sign.
+    F32x16 even_negated() const {
+        const __m256 sign = _mm256_castsi256_ps(_mm256_set1_epi64x(0x80000000));
+        return {_mm256_xor_ps(low, sign), _mm256_xor_ps(high, sign)};
+    }
+
     Int rounded() const { return {_mm256_cvtps_epi32(low), _mm256_cvtps_epi32(high)}; }  // to even
 
     // *this * 2^n, n in the low bits of t (exp_poly.h).
@@ -183,6 +211,9 @@ struct F32x16 {
     struct Mask {
         __m256i low, high;
     };
+    static __m256 from_bf16(__m128i bits) {
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+    }
     static Mask first(int64_t count) {
         const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
         const __m256i limit = _mm256_set1_epi32(static_cast<int32_t>(count));

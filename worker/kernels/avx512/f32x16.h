@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "worker/kernels/kernel_api.h"
+
 namespace bitnetd::kernels::avx512 {
 namespace {
 
@@ -60,11 +62,17 @@ struct F32x16 {
     static F32x16 load(const uint16_t* at) {
         return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)))};
     }
+    static F32x16 load(const Bf16* at) {
+        return from_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+    }
     static F32x16 load(const float* at, int64_t count) {
         return {_mm512_maskz_loadu_ps(first(count), at)};
     }
     static F32x16 load(const uint16_t* at, int64_t count) {
         return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(count), at))};
+    }
+    static F32x16 load(const Bf16* at, int64_t count) {
+        return from_bf16(_mm256_maskz_loadu_epi16(first(count), at));
     }
     void store(float* at) const { _mm512_storeu_ps(at, v); }
     void store(uint16_t* at) const {
@@ -88,6 +96,19 @@ struct F32x16 {
     // Lanes below `count` from a, the others from b.
     static F32x16 select(int64_t count, F32x16 a, F32x16 b) {
         return {_mm512_mask_mov_ps(b.v, first(count), a.v)};
+    }
+
+    // Lane i = lane i / 2.
+    F32x16 lower_twice() const {
+        const __m512i half = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+        return {_mm512_permutexvar_ps(half, v)};
+    }
+    // Lanes 2i and 2i + 1 exchanged.
+    F32x16 neighbours() const { return {_mm512_permute_ps(v, _MM_SHUFFLE(2, 3, 0, 1))}; }
+    // Lanes 2i with the other sign.
+    F32x16 even_negated() const {
+        return {_mm512_castsi512_ps(
+            _mm512_xor_si512(_mm512_castps_si512(v), _mm512_set1_epi64(0x80000000)))};
     }
 
     Int rounded() const { return {_mm512_cvtps_epi32(v)}; }  // ties to even
@@ -114,6 +135,9 @@ struct F32x16 {
     }
 
   private:
+    static F32x16 from_bf16(__m256i bits) {
+        return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
+    }
     __m256i halves() const {
         return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     }

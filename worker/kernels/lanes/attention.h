@@ -77,8 +77,8 @@ inline void take_page(HeadState& state, const float* q, const T* keys, const T* 
 }
 
 template <typename V, typename T>
-void attention(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head_end, int32_t count,
-               float scale, const float* q, float* out) noexcept {
+void attention(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head_end, int32_t first,
+               int32_t count, float scale, const float* q, float* out) noexcept {
     const int32_t heads_per_kv = heads / kv.kv_heads;
     const int32_t row = (kv.head_dim + 15) / 16 * 16;
     HeadState state[kHeadsTogether];
@@ -96,16 +96,20 @@ void attention(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head
         const int64_t head_offset = static_cast<int64_t>(kv_head) * kv.page_tokens * row;
         const float* query = q + static_cast<int64_t>(h) * kv.head_dim;
         float* result = out + static_cast<int64_t>(h) * kv.head_dim;
-        for (int32_t begin = 0; begin < count; begin += kv.page_tokens) {
+        for (int32_t begin = first; begin < count;) {
+            const int32_t in_page = begin % kv.page_tokens;
+            const int64_t offset = head_offset + static_cast<int64_t>(in_page) * row;
             const std::byte* page = kv.pages[begin / kv.page_tokens];
-            const T* keys = reinterpret_cast<const T*>(page + kv.k_offset) + head_offset;
-            const T* values = reinterpret_cast<const T*>(page + kv.v_offset) + head_offset;
+            const T* keys = reinterpret_cast<const T*>(page + kv.k_offset) + offset;
+            const T* values = reinterpret_cast<const T*>(page + kv.v_offset) + offset;
             const int32_t left = count - begin;
-            const int32_t positions = left < kv.page_tokens ? left : kv.page_tokens;
+            const int32_t room = kv.page_tokens - in_page;
+            const int32_t positions = left < room ? left : room;
             for (int32_t i = 0; i < together; ++i) {
                 take_page<V>(state[i], query + static_cast<int64_t>(i) * kv.head_dim, keys, values,
                              positions, kv.head_dim, row, scale);
             }
+            begin += positions;
         }
         for (int32_t i = 0; i < together; ++i) {
             float* head_out = result + static_cast<int64_t>(i) * kv.head_dim;

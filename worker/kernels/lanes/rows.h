@@ -98,6 +98,36 @@ void silu_gate(int64_t count, float* gate, const float* up) noexcept {
 }
 
 template <typename V>
+void gelu_gate(int64_t count, float* gate, const float* up) noexcept {
+    for_each<V>(count, gate, up, [](V x, V u) {
+        const V cubic = V::fma(V::all(kGeluCube), x * x, V::all(1.0f));
+        return x / (V::all(1.0f) + exp_of(V::all(kGeluTwice) * x * cubic)) * u;
+    });
+}
+
+// x[t] = f(x[t]) over count values.
+template <typename V, typename F>
+inline void for_each(int64_t count, float* x, F f) {
+    int64_t t = 0;
+    for (; t + 16 <= count; t += 16)
+        f(V::load(x + t)).store(x + t);
+    if (t < count) f(V::load(x + t, count - t)).store(x + t, count - t);
+}
+
+template <typename V>
+void scale_in_place(int64_t count, float factor, float* x) noexcept {
+    for_each<V>(count, x, [factor](V v) { return v * V::all(factor); });
+}
+
+template <typename V>
+void soft_cap(int64_t count, float cap, float* x) noexcept {
+    for_each<V>(count, x, [cap](V v) {
+        const V power = exp_of(V::all(2.0f) * (v / V::all(cap)));
+        return V::all(cap) * (V::all(1.0f) - V::all(2.0f) / (power + V::all(1.0f)));
+    });
+}
+
+template <typename V>
 void rope_neox(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_sin,
                float* x) noexcept {
     const int32_t half = n_rot / 2;
@@ -116,7 +146,24 @@ void rope_neox(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_
     }
 }
 
-// y[t] = x[t] between float and half.
+// Both of a pair side by side: even lanes a * cos - b * sin, odd lanes b * cos + a * sin.
+template <typename V>
+void rope_norm(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_sin,
+               float* x) noexcept {
+    const int32_t half = n_rot / 2;
+    for (int64_t h = 0; h < heads; ++h) {
+        float* head = x + h * head_dim;
+        for (int32_t p = 0; p < half; p += 8) {
+            const int32_t pairs = half - p < 8 ? half - p : 8;
+            const V pair = V::load(head + 2 * p, 2 * pairs);
+            const V cos = V::load(cos_sin + p, pairs).lower_twice();
+            const V sin = V::load(cos_sin + half + p, pairs).lower_twice().even_negated();
+            (pair * cos + pair.neighbours() * sin).store(head + 2 * p, 2 * pairs);
+        }
+    }
+}
+
+// y[t] = x[t] between float and a 16-bit type.
 template <typename V, typename From, typename To>
 void convert(int64_t count, const From* x, To* y) noexcept {
     int64_t t = 0;

@@ -22,6 +22,9 @@ float to_float(float value) {
 float to_float(uint16_t half) {
     return half_to_float(half);
 }
+float to_float(Bf16 value) {
+    return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
+}
 
 template <typename T>
 T add_lanes(T (&lane)[kLanes]) {
@@ -139,6 +142,24 @@ void silu_gate(int64_t count, float* gate, const float* up) noexcept {
         gate[t] = gate[t] / (1.0f + exp_of(-gate[t])) * up[t];
 }
 
+void gelu_gate(int64_t count, float* gate, const float* up) noexcept {
+    for (int64_t t = 0; t < count; ++t) {
+        const float x = gate[t];
+        const float minus_2u = kGeluTwice * x * std::fma(kGeluCube, x * x, 1.0f);
+        gate[t] = x / (1.0f + exp_of(minus_2u)) * up[t];
+    }
+}
+
+void scale_in_place(int64_t count, float factor, float* x) noexcept {
+    for (int64_t t = 0; t < count; ++t)
+        x[t] *= factor;
+}
+
+void soft_cap(int64_t count, float cap, float* x) noexcept {
+    for (int64_t t = 0; t < count; ++t)
+        x[t] = cap * (1.0f - 2.0f / (exp_of(2.0f * (x[t] / cap)) + 1.0f));
+}
+
 void rope_neox(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_sin,
                float* x) noexcept {
     const int32_t half = n_rot / 2;
@@ -155,9 +176,26 @@ void rope_neox(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_
     }
 }
 
-void f16_to_f32(int64_t count, const uint16_t* x, float* y) noexcept {
+void rope_norm(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_sin,
+               float* x) noexcept {
+    const int32_t half = n_rot / 2;
+    for (int32_t h = 0; h < heads; ++h) {
+        float* head = x + static_cast<int64_t>(h) * head_dim;
+        for (int32_t p = 0; p < half; ++p) {
+            const float a = head[2 * p];
+            const float b = head[2 * p + 1];
+            const float cos = cos_sin[p];
+            const float sin = cos_sin[half + p];
+            head[2 * p] = a * cos - b * sin;
+            head[2 * p + 1] = a * sin + b * cos;
+        }
+    }
+}
+
+template <typename T>
+void to_f32(int64_t count, const T* x, float* y) noexcept {
     for (int64_t t = 0; t < count; ++t)
-        y[t] = half_to_float(x[t]);
+        y[t] = to_float(x[t]);
 }
 
 void f32_to_f16(int64_t count, const float* x, uint16_t* y) noexcept {
@@ -176,18 +214,20 @@ void matmul(int32_t m, int32_t n, int32_t k, const float* x, const T* w, float* 
 
 // One head. T is the type that keys and values are stored as.
 template <typename T>
-void attend(const KvView& kv, int32_t kv_head, int32_t count, float scale, const float* q,
-            float* out) {
+void attend(const KvView& kv, int32_t kv_head, int32_t first, int32_t count, float scale,
+            const float* q, float* out) {
     const int32_t row = (kv.head_dim + kLanes - 1) / kLanes * kLanes;
     const int64_t head_offset = static_cast<int64_t>(kv_head) * kv.page_tokens * row;
     float largest = -std::numeric_limits<float>::infinity();
     float sum = 0.0f;
     float acc[kHeadDimMax] = {};
-    for (int32_t begin = 0; begin < count; begin += kv.page_tokens) {
+    for (int32_t begin = first; begin < count;) {
+        const int32_t in_page = begin % kv.page_tokens;
+        const int64_t offset = head_offset + int64_t{in_page} * row;
         const std::byte* page = kv.pages[begin / kv.page_tokens];
-        const T* keys = reinterpret_cast<const T*>(page + kv.k_offset) + head_offset;
-        const T* values = reinterpret_cast<const T*>(page + kv.v_offset) + head_offset;
-        const int32_t positions = std::min(count - begin, kv.page_tokens);
+        const T* keys = reinterpret_cast<const T*>(page + kv.k_offset) + offset;
+        const T* values = reinterpret_cast<const T*>(page + kv.v_offset) + offset;
+        const int32_t positions = std::min(count - begin, kv.page_tokens - in_page);
         float score[kPageTokensMax];
         float new_largest = largest;
         for (int32_t p = 0; p < positions; ++p) {
@@ -208,6 +248,7 @@ void attend(const KvView& kv, int32_t kv_head, int32_t count, float scale, const
                 acc[d] = std::fma(weight, to_float(values[p * row + d]), acc[d]);
             }
         }
+        begin += positions;
     }
     const float share = 1.0f / sum;
     for (int32_t d = 0; d < kv.head_dim; ++d)
@@ -215,12 +256,12 @@ void attend(const KvView& kv, int32_t kv_head, int32_t count, float scale, const
 }
 
 template <typename T>
-void attention(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head_end, int32_t count,
-               float scale, const float* q, float* out) noexcept {
+void attention(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head_end, int32_t first,
+               int32_t count, float scale, const float* q, float* out) noexcept {
     const int32_t heads_per_kv = heads / kv.kv_heads;
     for (int32_t h = head_begin; h < head_end; ++h) {
         const int64_t at = static_cast<int64_t>(h) * kv.head_dim;
-        attend<T>(kv, h / heads_per_kv, count, scale, q + at, out + at);
+        attend<T>(kv, h / heads_per_kv, first, count, scale, q + at, out + at);
     }
 }
 
@@ -234,10 +275,16 @@ const KernelTable kTable = {
     .add_in_place = add_in_place,
     .relu2_gate = relu2_gate,
     .silu_gate = silu_gate,
+    .gelu_gate = gelu_gate,
+    .scale_in_place = scale_in_place,
+    .soft_cap = soft_cap,
     .rope_neox = rope_neox,
-    .f16_to_f32 = f16_to_f32,
+    .rope_norm = rope_norm,
+    .f16_to_f32 = to_f32<uint16_t>,
+    .bf16_to_f32 = to_f32<Bf16>,
     .f32_to_f16 = f32_to_f16,
     .matmul_f16 = matmul<uint16_t>,
+    .matmul_bf16 = matmul<Bf16>,
     .matmul_f32 = matmul<float>,
     .attention_f32 = attention<float>,
     .attention_f16 = attention<uint16_t>,

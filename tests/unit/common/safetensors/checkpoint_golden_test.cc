@@ -154,7 +154,7 @@ TEST(MasterWeights, GoldenFullTernariseToTheDemoModelsGguf) {
 
     size_t compared = 0;
     for (const gguf::TensorInfo& info : gguf_file->tensors) {
-        if (info.type->id != gguf::TypeId::kI2_S) continue;
+        if (info.type != quant::Type::kI2_S) continue;
         SCOPED_TRACE(info.name);
         const quant::Shape shape{info.dims[1], info.dims[0]};
         const auto matrix = quant::open_ternary(

@@ -37,7 +37,7 @@ inline Result<std::vector<std::byte>> vocabulary_image(const std::filesystem::pa
     const std::vector<std::byte> bytes = read_bytes(gguf_path);
     MemorySource source(bytes);
     BITNETD_ASSIGN(const gguf::File file, gguf::read(source));
-    return worker::vocabulary_from_gguf(file);
+    return worker::vocabulary_from_gguf(file.metadata);
 }
 
 }  // namespace bitnetd::tests

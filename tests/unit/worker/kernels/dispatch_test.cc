@@ -44,14 +44,31 @@ void wrong_silu(int64_t count, float* gate, const float* up) noexcept {
     right().silu_gate(count, gate, up);
     gate[count - 1] += 1.0f;
 }
+void wrong_gelu(int64_t count, float* gate, const float* up) noexcept {
+    right().gelu_gate(count, gate, up);
+    gate[count / 2] += 1.0f;
+}
+void wrong_scale(int64_t count, float factor, float* x) noexcept {
+    right().scale_in_place(count, factor, x);
+    x[count] = 0.0f;  // one beyond the end
+}
+void wrong_cap(int64_t count, float cap, float* x) noexcept {
+    right().soft_cap(count, cap, x);
+    x[0] += cap;
+}
+template <auto kEntry>
 void wrong_rope(int32_t heads, int32_t head_dim, int32_t n_rot, const float* cos_sin,
                 float* x) noexcept {
-    right().rope_neox(heads, head_dim, n_rot, cos_sin, x);
+    (right().*kEntry)(heads, head_dim, n_rot, cos_sin, x);
     x[0] += 1.0f;
 }
 void wrong_to_float(int64_t count, const uint16_t* x, float* y) noexcept {
     right().f16_to_f32(count, x, y);
     y[0] = -1.0f - y[0];
+}
+void wrong_from_bf16(int64_t count, const Bf16* x, float* y) noexcept {
+    right().bf16_to_f32(count, x, y);
+    y[count - 1] = -1.0f - y[count - 1];
 }
 void wrong_to_half(int64_t count, const float* x, uint16_t* y) noexcept {
     right().f32_to_f16(count, x, y);
@@ -62,16 +79,21 @@ void wrong_matmul_f16(int32_t m, int32_t n, int32_t k, const float* x, const uin
     right().matmul_f16(m, n, k, x, w, y, y_stride);
     y[0] += 1.0f;
 }
+void wrong_matmul_bf16(int32_t m, int32_t n, int32_t k, const float* x, const Bf16* w, float* y,
+                       int64_t y_stride) noexcept {
+    right().matmul_bf16(m, n, k, x, w, y, y_stride);
+    y[n - 1] -= 1.0f;
+}
 void wrong_matmul_f32(int32_t m, int32_t n, int32_t k, const float* x, const float* w, float* y,
                       int64_t y_stride) noexcept {
     right().matmul_f32(m, n, k, x, w, y, y_stride);
     y[0] += 1.0f;
 }
 template <bool kHalf>
-void wrong_attention(const KvView& kv, int32_t heads, int32_t begin, int32_t end, int32_t count,
-                     float scale, const float* q, float* out) noexcept {
+void wrong_attention(const KvView& kv, int32_t heads, int32_t begin, int32_t end, int32_t first,
+                     int32_t count, float scale, const float* q, float* out) noexcept {
     const Attention run = kHalf ? right().attention_f16 : right().attention_f32;
-    run(kv, heads, begin, end, count, scale, q, out);
+    run(kv, heads, begin, end, first, count, scale, q, out);
     if (begin < end) out[begin * kv.head_dim] += 1.0f;
 }
 
@@ -87,10 +109,16 @@ const Spoiled kSpoiled[] = {
     {"add_in_place", [](KernelTable& t) { t.add_in_place = wrong_add; }},
     {"relu2_gate", [](KernelTable& t) { t.relu2_gate = wrong_relu2; }},
     {"silu_gate", [](KernelTable& t) { t.silu_gate = wrong_silu; }},
-    {"rope_neox", [](KernelTable& t) { t.rope_neox = wrong_rope; }},
+    {"gelu_gate", [](KernelTable& t) { t.gelu_gate = wrong_gelu; }},
+    {"scale_in_place", [](KernelTable& t) { t.scale_in_place = wrong_scale; }},
+    {"soft_cap", [](KernelTable& t) { t.soft_cap = wrong_cap; }},
+    {"rope_neox", [](KernelTable& t) { t.rope_neox = wrong_rope<&KernelTable::rope_neox>; }},
+    {"rope_norm", [](KernelTable& t) { t.rope_norm = wrong_rope<&KernelTable::rope_norm>; }},
     {"f16_to_f32", [](KernelTable& t) { t.f16_to_f32 = wrong_to_float; }},
+    {"bf16_to_f32", [](KernelTable& t) { t.bf16_to_f32 = wrong_from_bf16; }},
     {"f32_to_f16", [](KernelTable& t) { t.f32_to_f16 = wrong_to_half; }},
     {"matmul_f16", [](KernelTable& t) { t.matmul_f16 = wrong_matmul_f16; }},
+    {"matmul_bf16", [](KernelTable& t) { t.matmul_bf16 = wrong_matmul_bf16; }},
     {"matmul_f32", [](KernelTable& t) { t.matmul_f32 = wrong_matmul_f32; }},
     {"attention_f32", [](KernelTable& t) { t.attention_f32 = wrong_attention<false>; }},
     {"attention_f16", [](KernelTable& t) { t.attention_f16 = wrong_attention<true>; }},

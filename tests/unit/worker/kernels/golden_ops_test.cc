@@ -136,23 +136,16 @@ TEST_P(GoldenOps, Activations) {
     table().silu_gate(count, silu.data(), up.data());
     std::vector<float> relu2 = x;
     table().relu2_gate(count, relu2.data(), up.data());
+    std::vector<float> gelu = x;
+    table().gelu_gate(count, gelu.data(), up.data());
     for (size_t t = 0; t < x.size(); ++t) {
+        const double want_gelu = file["gelu_tanh"][t];
+        EXPECT_NEAR(gelu[t], want_gelu, 1e-6 * std::fabs(want_gelu) + 1e-7) << x[t];
         const double want_silu = file["silu"][t];
         const double want_relu2 = file["relu2"][t];
         EXPECT_NEAR(silu[t], want_silu, 1e-6 * std::fabs(want_silu) + 1e-7) << x[t];
         EXPECT_NEAR(relu2[t], want_relu2, 1e-6 * std::fabs(want_relu2) + 1e-7) << x[t];
     }
-}
-
-// NORM rotates neighbours (2p, 2p + 1): NEOX after bringing them n_rot / 2 apart. Files of that
-// style have their rows brought apart once, by the loader.
-std::vector<float> brought_apart(const std::vector<float>& head, size_t n_rot) {
-    std::vector<float> out = head;
-    for (size_t p = 0; p < n_rot / 2; ++p) {
-        out[p] = head[2 * p];
-        out[p + n_rot / 2] = head[2 * p + 1];
-    }
-    return out;
 }
 
 std::vector<float> cos_sin_of(const Json& test, double position) {
@@ -187,13 +180,12 @@ TEST_P(GoldenOps, Rope) {
                 const size_t at = (i * heads + h) * dim;
                 const auto begin = x.begin() + static_cast<int64_t>(at);
                 std::vector<float> head(begin, begin + static_cast<int64_t>(dim));
-                if (norm) head = brought_apart(head, n_rot);
-                table().rope_neox(1, static_cast<int32_t>(dim), static_cast<int32_t>(n_rot),
-                                  cos_sin.data(), head.data());
+                const RopeNeox rotate = norm ? table().rope_norm : table().rope_neox;
+                rotate(1, static_cast<int32_t>(dim), static_cast<int32_t>(n_rot), cos_sin.data(),
+                       head.data());
                 std::vector<float> want(dim);
                 for (size_t d = 0; d < dim; ++d)
                     want[d] = test["y"][at + d].get<float>();
-                if (norm) want = brought_apart(want, n_rot);
                 for (size_t d = 0; d < dim; ++d) {
                     ASSERT_NEAR(head[d], want[d], 1e-5 * (1.0 + position / 100.0)) << position;
                 }
@@ -204,9 +196,39 @@ TEST_P(GoldenOps, Rope) {
     EXPECT_GE(tested, 7);
 }
 
+// No overflow on the way turns a large value into NaN.
+TEST_P(GoldenOps, ActivationsSaturate) {
+    const std::vector<float> x = {-3e38f, -1e20f, -100.0f, -20.0f, 20.0f, 100.0f, 1e20f, 3e38f};
+    const std::vector<float> up(x.size(), 1.0f);
+    const auto count = static_cast<int64_t>(x.size());
+    for (const GatedActivation activation : {table().gelu_gate, table().silu_gate}) {
+        std::vector<float> y = x;
+        activation(count, y.data(), up.data());
+        for (size_t t = 0; t < x.size(); ++t)
+            EXPECT_NEAR(y[t], std::max(x[t], 0.0f), 1e-7) << x[t];
+    }
+}
+
+TEST_P(GoldenOps, SoftCap) {
+    for (const float cap : {1.0f, 30.0f, 50.0f}) {
+        std::vector<float> x = {0.0f, -0.0f, 1e30f, -1e30f, std::nanf("")};
+        for (int i = -400; i <= 400; ++i)
+            x.push_back(0.37f * static_cast<float>(i));
+        std::vector<float> y = x;
+        table().soft_cap(static_cast<int64_t>(y.size()), cap, y.data());
+        EXPECT_EQ(y[2], cap);
+        EXPECT_EQ(y[3], -cap);
+        EXPECT_TRUE(std::isnan(y[4]));
+        for (size_t t = 0; t < x.size(); ++t) {
+            if (t == 4) continue;
+            EXPECT_NEAR(y[t], cap * std::tanh(double{x[t]} / cap), double{cap} * 0x1p-21) << x[t];
+        }
+    }
+}
+
 // Keys and values of one sequence in pages, as the KV cache keeps them.
 struct Pages {
-    Pages(const Json& test, int32_t first, int32_t count, int32_t page_tokens) {
+    Pages(const Json& test, int32_t count, int32_t page_tokens) {
         const int32_t dim = test["D"];
         const int32_t kv_heads = test["kv_heads"];
         const int32_t row = (dim + 15) / 16 * 16;
@@ -218,7 +240,7 @@ struct Pages {
         for (int32_t p = 0; p < count; ++p) {
             float* page = storage[static_cast<size_t>(p / page_tokens)].data();
             for (int32_t h = 0; h < kv_heads; ++h) {
-                const int64_t from = (static_cast<int64_t>(first + p) * kv_heads + h) * dim;
+                const int64_t from = (static_cast<int64_t>(p) * kv_heads + h) * dim;
                 const int64_t to = (static_cast<int64_t>(h) * page_tokens + p % page_tokens) * row;
                 std::copy_n(k.begin() + from, dim, page + to);
                 std::copy_n(v.begin() + from, dim, page + half + to);
@@ -247,14 +269,13 @@ TEST_P(GoldenOps, Attention) {
         const std::vector<float> q = floats_of(test["q_f32"]);
         const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
         for (int32_t i = 0; i < queries; ++i) {
-            // A window is the same as a sequence that begins where the window does.
             const int32_t end = keys - queries + i + 1;
             const int32_t first =
                 test["window"].is_null() ? 0 : std::max(0, end - test["window"].get<int32_t>());
-            const Pages pages(test, first, end - first, 16);
+            const Pages pages(test, end, 16);
             std::vector<float> out(static_cast<size_t>(heads * dim));
             const size_t at = static_cast<size_t>(i) * out.size();
-            table().attention_f32(pages.view, heads, 0, heads, end - first, scale, q.data() + at,
+            table().attention_f32(pages.view, heads, 0, heads, first, end, scale, q.data() + at,
                                   out.data());
             for (size_t d = 0; d < out.size(); ++d) {
                 ASSERT_NEAR(out[d], test["y"][at + d].get<double>(), tolerance);

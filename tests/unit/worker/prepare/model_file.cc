@@ -24,7 +24,7 @@ std::string utf8(uint32_t code_point) {
 
 FileTensor i2_s_tensor(uint64_t columns, uint64_t rows, const std::vector<int8_t>& digits,
                        float scale) {
-    FileTensor tensor{{columns, rows}, gguf::TypeId::kI2_S, {}};
+    FileTensor tensor{{columns, rows}, quant::Type::kI2_S, {}};
     tensor.data.resize(digits.size() / 4 + 32);
     for (size_t e = 0; e < digits.size(); ++e) {
         const auto code = static_cast<unsigned>(digits[e] + 1);
@@ -36,7 +36,7 @@ FileTensor i2_s_tensor(uint64_t columns, uint64_t rows, const std::vector<int8_t
 }
 
 FileTensor f32_tensor(const std::vector<uint64_t>& dims, const std::vector<float>& values) {
-    return {dims, gguf::TypeId::kF32, bytes_of(values)};
+    return {dims, quant::Type::kF32, bytes_of(values)};
 }
 
 ModelFile::ModelFile(uint64_t seed) : random_(seed) {

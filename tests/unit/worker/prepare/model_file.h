@@ -15,7 +15,7 @@ namespace bitnetd::worker::test {
 
 struct FileTensor {
     std::vector<uint64_t> dims;
-    gguf::TypeId type = gguf::TypeId::kF32;
+    quant::Type type = quant::Type::kF32;
     std::vector<std::byte> data;
 };
 

@@ -305,7 +305,7 @@ TEST(Prepare, RefusesTensorsThatDoNotFit) {
         {"a matrix of I8", "has type",
          [](auto& f) {
              f.tensors["blk.0.ffn_up.weight"] = {
-                 {128, 256}, gguf::TypeId::kQ8_0, std::vector<std::byte>(256 * 4 * 34)};
+                 {128, 256}, quant::Type::kQ8_0, std::vector<std::byte>(256 * 4 * 34)};
          }},
         {"code 3", "blk.0.ffn_up.weight': row 0: weight", code_3},
         {"a NaN scale", "blk.0.ffn_down.weight': its scale", nan_scale},

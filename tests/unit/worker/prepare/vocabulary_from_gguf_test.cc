@@ -38,7 +38,7 @@ Result<std::vector<std::byte>> image_of(const Keys& keys) {
     const auto bytes = writer.file({});
     MemorySource source(bytes);
     BITNETD_ASSIGN(const gguf::File file, gguf::read(source));
-    return vocabulary_from_gguf(file);
+    return vocabulary_from_gguf(file.metadata);
 }
 
 std::string error_of(const Keys& keys) {
