@@ -25,7 +25,7 @@ enum class Packing : uint32_t {
     kF16 = 2,
     kTernary2Bit = 3,  // kernel_api.h TernaryGemm: blocks of 256 weights in 64 bytes
     kBF16 = 4,
-    kBlocks = 5,  // tiles of 16 rows and 32 columns (worker/kernels/block_pack.h)
+    kBlocks = 5,  // stripes of 16 rows (worker/kernels/block_format.h)
 };
 
 // The part a tensor plays in its layer (or outside of all layers).
@@ -64,7 +64,7 @@ struct TensorEntry {
     TensorRole role;
     uint32_t layer;  // kNoLayer outside of layers
     Packing packing;
-    uint32_t block_format;  // of kBlocks: which (worker/kernels/block_pack.h); else 0
+    uint32_t block_format;  // of kBlocks: a kernels::BlockFormat; else 0
     float scale;            // of a ternary tensor: w = scale * t; else 1
     uint32_t rows;          // outputs; 1 for vectors
     uint32_t columns;       // inputs, without padding

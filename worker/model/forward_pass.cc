@@ -88,9 +88,7 @@ void ForwardPass::norm_heads(RowValues& heads, const float* weight) noexcept {
 }
 
 void ForwardPass::prepare(const Linear& w, const RowValues& input) noexcept {
-    const bool is_float =
-        w.packing != shm::Packing::kTernary2Bit && w.packing != shm::Packing::kBlocks;
-    if (is_float && w.input_norm == nullptr) return;
+    if (!w.rounds_input && w.input_norm == nullptr) return;
     phases_.run(int64_t{count()} * input.size * kNormWork, [&](int part, int parts) {
         const Range rows = slice(count(), parts, part);
         if (rows.count() == 0) return;

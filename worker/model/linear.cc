@@ -14,6 +14,17 @@ const T* rows_of(const Linear& w, int64_t first) {
     return reinterpret_cast<const T*>(w.weights) + first * w.inputs;
 }
 
+// Groups of inputs with a factor of their own; one at least, for rows with a single factor.
+size_t blocks_of(int32_t inputs) {
+    return static_cast<size_t>(inputs + kernels::kTileColumns - 1) / kernels::kTileColumns;
+}
+
+// The stripes of a block matrix from row `first` on.
+const uint8_t* stripes_of(const Linear& w, int64_t first) {
+    return reinterpret_cast<const uint8_t*>(w.weights) +
+           kernels::block_matrix_bytes(w.block_format, first, w.inputs);
+}
+
 void add_bias(const kernels::KernelTable& kernels, int32_t count, const Linear& w, Range outputs,
               float* y) {
     if (w.bias == nullptr) return;
@@ -27,29 +38,28 @@ void add_bias(const kernels::KernelTable& kernels, int32_t count, const Linear& 
 
 LinearInput::LinearInput(uint32_t rows_max, int32_t inputs_max)
     : values_(rows_max * static_cast<size_t>(kernels::ternary_padded(inputs_max))),
-      scales_(rows_max * static_cast<size_t>(kernels::block_count(inputs_max))),
-      sums_(2 * rows_max * static_cast<size_t>(kernels::block_count(inputs_max))) {}
+      scales_(rows_max * blocks_of(inputs_max)),
+      sums_(2 * rows_max * blocks_of(inputs_max)) {}
 
 bool LinearInput::share_input(const Linear& a, const Linear& b) {
-    const auto kind = [](const Linear& w) {
-        return w.packing == Packing::kTernary2Bit || w.packing == Packing::kBlocks ? w.packing
-                                                                                   : Packing::kF32;
-    };
-    return a.inputs == b.inputs && kind(a) == kind(b) && a.input_norm == nullptr &&
-           b.input_norm == nullptr;
+    if (a.inputs != b.inputs || a.input_norm != nullptr || b.input_norm != nullptr) return false;
+    if (!a.rounds_input && !b.rounds_input) return true;
+    const bool same_rounding =
+        (a.packing == Packing::kTernary2Bit) == (b.packing == Packing::kTernary2Bit);
+    return a.rounds_input && b.rounds_input && same_rounding;
 }
 
 void LinearInput::prepare(const kernels::KernelTable& kernels, const Linear& w, Range rows,
                           const float* x) {
-    if (rows.count() == 0) return;
+    if (rows.count() == 0 || !w.rounds_input) return;
     const auto m = static_cast<int32_t>(rows.count());
     const float* from = x + rows.begin * w.inputs;
     if (w.packing == Packing::kTernary2Bit) {
         const int64_t padded = kernels::ternary_padded(w.inputs);
         kernels.quantise_rows(m, w.inputs, from, w.inputs, values_.data() + rows.begin * padded,
                               scales_.data() + rows.begin, sums_.data() + rows.begin);
-    } else if (w.packing == Packing::kBlocks) {
-        const int64_t blocks = kernels::block_count(w.inputs);
+    } else {
+        const auto blocks = static_cast<int64_t>(blocks_of(w.inputs));
         kernels.quantise_blocks(m, w.inputs, from, w.inputs, values_.data() + rows.begin * w.inputs,
                                 scales_.data() + rows.begin * blocks,
                                 sums_.data() + 2 * rows.begin * blocks);
@@ -60,25 +70,18 @@ void LinearInput::multiply(const kernels::KernelTable& kernels, int32_t count, c
                            Range outputs, const float* x, float* y) const {
     if (outputs.count() == 0) return;
     const auto n = static_cast<int32_t>(outputs.count());
-    switch (w.packing) {
-        case Packing::kTernary2Bit: {
-            const int64_t padded = kernels::ternary_padded(w.inputs);
-            const auto* rows = reinterpret_cast<const uint8_t*>(w.weights) +
-                               outputs.begin * kernels::ternary_row_bytes(w.inputs);
-            kernels.ternary_gemm(count, n, static_cast<int32_t>(padded), values_.data(),
-                                 sums_.data(), scales_.data(), rows, w.scale, y + outputs.begin,
-                                 w.outputs);
-            break;
-        }
-        case Packing::kBlocks:
-            kernels.block_gemm(
-                w.block_format, count, n, w.inputs, values_.data(), scales_.data(), sums_.data(),
-                kernels::block_rows(w.block_format, w.weights, w.inputs, outputs.begin),
-                y + outputs.begin, w.outputs);
-            break;
-        default:
-            multiply_floats(kernels, count, w, outputs, x, y, w.outputs);
-            break;
+    if (!w.rounds_input) {
+        multiply_floats(kernels, count, w, outputs, x, y, w.outputs);
+    } else if (w.packing == Packing::kTernary2Bit) {
+        const auto padded = static_cast<int32_t>(kernels::ternary_padded(w.inputs));
+        const auto* rows = reinterpret_cast<const uint8_t*>(w.weights) +
+                           outputs.begin * kernels::ternary_row_bytes(w.inputs);
+        kernels.ternary_gemm(count, n, padded, values_.data(), sums_.data(), scales_.data(), rows,
+                             w.scale, y + outputs.begin, w.outputs);
+    } else {
+        kernels.block_gemm(w.block_format, count, n, w.inputs, values_.data(), scales_.data(),
+                           sums_.data(), stripes_of(w, outputs.begin), y + outputs.begin,
+                           w.outputs);
     }
     add_bias(kernels, count, w, outputs, y);
 }
@@ -96,7 +99,7 @@ void table_row(const kernels::KernelTable& kernels, const Linear& table, int64_t
             kernels.bf16_to_f32(table.inputs, rows_of<kernels::Bf16>(table, row), out);
             break;
         case Packing::kBlocks:
-            kernels.block_row(table.block_format, table.inputs, table.weights, row, out);
+            kernels.block_row(table.block_format, table.inputs, stripes_of(table, 0), row, out);
             break;
         case Packing::kTernary2Bit:
             BITNETD_CHECK(false);  // open_weights() refuses ternary tables
@@ -122,10 +125,8 @@ void multiply_floats(const kernels::KernelTable& kernels, int32_t count, const L
                                 y_stride);
             break;
         case Packing::kBlocks:
-            kernels.block_matmul(
-                w.block_format, count, n, w.inputs, x,
-                kernels::block_rows(w.block_format, w.weights, w.inputs, outputs.begin), to,
-                y_stride);
+            kernels.block_matmul(w.block_format, count, n, w.inputs, x,
+                                 stripes_of(w, outputs.begin), to, y_stride);
             break;
         case Packing::kTernary2Bit:
             BITNETD_CHECK(false);

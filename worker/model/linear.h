@@ -1,13 +1,13 @@
 // Linear layers: y = w x + bias for the rows of a step, in the arithmetic that the weights' packing
-// asks for. Ternary weights take rows quantised to int8 per token (W1.58A8), block-quantised
-// weights rows quantised to int8 per 32 values, float weights the rows themselves.
+// asks for. Ternary weights take rows rounded to int8 per token (W1.58A8), block-quantised weights
+// rows rounded to int8 per 32 values or the rows themselves, float weights the rows themselves.
 // Any thread; different threads take different rows (prepare) or different outputs (multiply).
 #pragma once
 
 #include <cstdint>
 
 #include "shm/abi/weights_abi.h"
-#include "worker/kernels/block_pack.h"
+#include "worker/kernels/block_format.h"
 #include "worker/kernels/kernel_api.h"
 #include "worker/model/aligned_array.h"
 #include "worker/topology/slice.h"
@@ -17,9 +17,12 @@ namespace bitnetd::worker {
 struct Linear {
     const std::byte* weights = nullptr;  // [outputs] rows in `packing`; of kBlocks tiles of 16 rows
     shm::Packing packing = shm::Packing::kF32;
-    kernels::BlockFormat block_format;  // of kBlocks
+    kernels::BlockFormat block_format{};  // of kBlocks
     int32_t outputs = 0;
     int32_t inputs = 0;
+    // Rows are rounded to int8 before they are multiplied: always with ternary weights, never with
+    // float weights.
+    bool rounds_input = false;
     float scale = 1;                    // of ternary weights
     const float* bias = nullptr;        // [outputs], or null
     const float* input_norm = nullptr;  // [inputs]: the input is normed with it first; or null

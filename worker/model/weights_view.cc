@@ -125,7 +125,8 @@ Linear* linear_of(LayerWeights& w, TensorPart part) {
 
 class Opener {
   public:
-    explicit Opener(std::span<const std::byte> segment) : segment_(segment) {}
+    Opener(std::span<const std::byte> segment, BlockInputs block_inputs)
+        : segment_(segment), block_inputs_(block_inputs) {}
 
     Result<WeightsView> open() {
         if (segment_.size() < sizeof(WeightsHeader))
@@ -224,9 +225,10 @@ class Opener {
         BITNETD_ASSIGN(const std::byte* bytes, data(key, *entry, rows, columns));
         return Linear{.weights = bytes,
                       .packing = entry->packing,
-                      .block_format = kernels::BlockFormat{entry->block_format},
+                      .block_format = static_cast<kernels::BlockFormat>(entry->block_format),
                       .outputs = static_cast<int32_t>(rows),
                       .inputs = static_cast<int32_t>(columns),
+                      .rounds_input = false,
                       .scale = entry->scale,
                       .bias = nullptr,
                       .input_norm = nullptr};
@@ -234,6 +236,8 @@ class Opener {
 
     Result<Linear> linear(TensorPart part, uint32_t i, uint32_t rows, uint32_t columns) {
         BITNETD_ASSIGN(Linear w, matrix({part, TensorRole::kWeight, i}, rows, columns));
+        w.rounds_input = w.packing == Packing::kTernary2Bit ||
+                         (w.packing == Packing::kBlocks && block_inputs_ == BlockInputs::kInt8);
         BITNETD_ASSIGN(w.bias, optional_floats({part, TensorRole::kBias, i}, rows));
         BITNETD_ASSIGN(w.input_norm, optional_floats({part, TensorRole::kInputNorm, i}, columns));
         has_input_norms_ = has_input_norms_ || w.input_norm != nullptr;
@@ -278,6 +282,7 @@ class Opener {
     }
 
     std::span<const std::byte> segment_;
+    const BlockInputs block_inputs_;
     WeightsHeader header_{};
     ModelSizes sizes_{};
     std::map<Key, TensorEntry> entries_;
@@ -297,16 +302,18 @@ std::optional<uint64_t> packed_bytes(Packing packing, uint32_t block_format, uin
         case Packing::kTernary2Bit:
             return rows * static_cast<uint64_t>(kernels::ternary_row_bytes(columns));
         case Packing::kBlocks: {
-            const kernels::BlockFormat format{block_format};
-            if (!kernels::is_block_format(format, columns)) return std::nullopt;
+            if (block_format >= kernels::kBlockFormats) return std::nullopt;
+            const auto format = static_cast<kernels::BlockFormat>(block_format);
+            const auto unit = static_cast<uint32_t>(kernels::layout_of(format).unit);
+            if (columns % unit != 0) return std::nullopt;
             return static_cast<uint64_t>(kernels::block_matrix_bytes(format, rows, columns));
         }
     }
     return std::nullopt;
 }
 
-Result<WeightsView> open_weights(std::span<const std::byte> segment) {
-    return Opener(segment).open();
+Result<WeightsView> open_weights(std::span<const std::byte> segment, BlockInputs block_inputs) {
+    return Opener(segment, block_inputs).open();
 }
 
 }  // namespace bitnetd::worker

@@ -51,7 +51,12 @@ struct WeightsView {
     std::span<const uint32_t> end_ids() const { return {header.end_ids, header.end_id_count}; }
 };
 
-Result<WeightsView> open_weights(std::span<const std::byte> segment);
+// How the inputs of block-quantised linear layers are multiplied: rounded to int8, which is fast,
+// or as they are.
+enum class BlockInputs : uint8_t { kInt8, kFloat };
+
+Result<WeightsView> open_weights(std::span<const std::byte> segment,
+                                 BlockInputs block_inputs = BlockInputs::kInt8);
 
 // Of a packed matrix, or of a vector with `rows` 1; nothing when it cannot be.
 std::optional<uint64_t> packed_bytes(shm::Packing packing, uint32_t block_format, uint32_t rows,

@@ -23,8 +23,8 @@ Result<std::string> read_architecture(const gguf::Metadata& metadata) {
     constexpr std::string_view kKey = "general.architecture";
     BITNETD_ASSIGN(const std::string_view name, gguf::required(kKey, metadata.text(kKey)));
     if (find_family(name) == nullptr) {
-        return unsupported("architecture " + quote(name) +
-                           " is not supported; this build runs " + known_architectures());
+        return unsupported("architecture " + quote(name) + " is not supported; this build runs " +
+                           known_architectures());
     }
     return std::string(name);
 }
@@ -81,8 +81,8 @@ Result<void> read_shape(const ModelKeys& keys, Hyperparameters& out) {
 
 Result<RopeScaling> read_yarn(const ModelKeys& keys, double factor, uint32_t context) {
     RopeScaling out{.type = RopeScaling::Type::kYarn, .factor = factor};
-    BITNETD_ASSIGN(out.original_context,
-                   keys.number("rope.scaling.original_context_length", static_cast<double>(context)));
+    BITNETD_ASSIGN(out.original_context, keys.number("rope.scaling.original_context_length",
+                                                     static_cast<double>(context)));
     BITNETD_ASSIGN(out.ext_factor, keys.number("rope.scaling.yarn_ext_factor", -1.0));
     if (out.ext_factor < 0) out.ext_factor = 1;
     BITNETD_ASSIGN(const double attn_factor, keys.number("rope.scaling.attn_factor", 1.0));
@@ -192,7 +192,9 @@ Result<shm::Activation> read_activation(const ModelKeys& keys, const Hyperparame
     if (is_bitnet) {
         log::info("activation_chosen",
                   {{"activation", activation == Activation::kRelu2 ? "relu2" : "silu"},
-                   {"by", overrides.activation ? "setting" : named.empty() ? "shape" : "key"}});
+                   {"by", overrides.activation ? "setting"
+                          : named.empty()      ? "shape"
+                                               : "key"}});
     }
     return activation;
 }

@@ -1,8 +1,9 @@
 #include "worker/prepare/model_keys.h"
 
-#include <algorithm>
 #include <cmath>
+#include <utility>
 #include <variant>
+#include <vector>
 
 namespace bitnetd::worker {
 
@@ -12,14 +13,7 @@ Result<uint32_t> ModelKeys::count(std::string_view name, uint64_t max,
     std::optional<uint64_t> found;
     const gguf::Value* value = metadata_.find(key);
     if (value != nullptr && value->type == gguf::ValueType::kArray) {
-        BITNETD_ASSIGN(const auto values, metadata_.integers(key));
-        if (values->empty() || std::any_of(values->begin(), values->end(), [&](int64_t each) {
-                return each != values->front();
-            })) {
-            return unsupported("key " + key + " differs between layers; expected one value");
-        }
-        if (values->front() < 0) return invalid("key " + key + " is negative");
-        found = static_cast<uint64_t>(values->front());
+        BITNETD_ASSIGN(found, same_everywhere(key));
     } else {
         BITNETD_ASSIGN(found, metadata_.integer(key, max));
     }
@@ -30,6 +24,20 @@ Result<uint32_t> ModelKeys::count(std::string_view name, uint64_t max,
                        std::to_string(max));
     }
     return static_cast<uint32_t>(*found);
+}
+
+Result<std::optional<uint64_t>> ModelKeys::same_everywhere(const std::string& key) const {
+    auto values = metadata_.integers(key);
+    if (!values) return std::move(values).error();
+    const std::vector<int64_t> per_layer = std::move(**values);
+    if (per_layer.empty()) return invalid("key " + key + " is an empty array");
+    for (const int64_t value : per_layer) {
+        if (value == per_layer.front() && value >= 0) continue;
+        return unsupported("key " + key +
+                           " differs between layers or is negative; expected one "
+                           "value for all");
+    }
+    return std::optional<uint64_t>(static_cast<uint64_t>(per_layer.front()));
 }
 
 Result<double> ModelKeys::number(std::string_view name, std::optional<double> otherwise) const {

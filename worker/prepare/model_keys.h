@@ -36,6 +36,9 @@ class ModelKeys {
     bool is_set(std::string_view name) const;
 
   private:
+    // Of an array with a value per layer.
+    Result<std::optional<uint64_t>> same_everywhere(const std::string& key) const;
+
     const gguf::Metadata& metadata_;
     std::string prefix_;
 };

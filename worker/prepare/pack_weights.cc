@@ -82,9 +82,8 @@ class TensorPacker {
         } else {
             matrix = read_as_ternary(input_, tensor_);
         }
-        BITNETD_ASSIGN(float scale,
-                       pack_ternary(*matrix, {planned_.first_row, planned_.entry.rows}, out,
-                                    [&](uint64_t rows) { note(rows); }));
+        BITNETD_ASSIGN(float scale, pack_ternary(*matrix, {planned_.first_row, planned_.entry.rows},
+                                                 out, [&](uint64_t rows) { note(rows); }));
         if (planned_.scale == nullptr) return scale;
         float factor = 0;
         BITNETD_TRY(input_.read_floats(*planned_.scale, 0, 1, {&factor, 1}));

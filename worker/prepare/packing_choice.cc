@@ -18,13 +18,12 @@ bool is_plain_float(Type type) {
 }
 
 // The packing that holds a matrix of floats or of blocks of them without changing a value.
-std::optional<PackingChoice> exact_packing(Type type, uint32_t columns) {
+std::optional<PackingChoice> exact_packing(Type type) {
     if (type == Type::kF32) return PackingChoice{Packing::kF32};
     if (type == Type::kF16) return PackingChoice{Packing::kF16};
     if (type == Type::kBF16) return PackingChoice{Packing::kBF16};
-    const auto format = kernels::block_format_of(type);
-    if (format && kernels::is_block_format(*format, columns)) {
-        return PackingChoice{Packing::kBlocks, format->code};
+    if (const auto format = kernels::block_format_of(type)) {
+        return PackingChoice{Packing::kBlocks, static_cast<uint32_t>(*format)};
     }
     return std::nullopt;
 }
@@ -37,20 +36,19 @@ Error refusal(const ModelTensor& tensor, const char* expected) {
 }  // namespace
 
 Result<PackingChoice> choose_packing(const ModelTensor& tensor, TensorKind kind,
-                                     const Family& family, uint32_t columns) {
+                                     const Family& family) {
     if (kind == TensorKind::kVector) {
         if (quant::float_decoder(tensor.type) == nullptr) {
             return refusal(tensor, "are types that stand for floats");
         }
         return PackingChoice{Packing::kF32};
     }
-    if (kind == TensorKind::kLinear && tensor.ternary)
-        return PackingChoice{Packing::kTernary2Bit};
+    if (kind == TensorKind::kLinear && tensor.ternary) return PackingChoice{Packing::kTernary2Bit};
     if (kind == TensorKind::kLinear && family.is_ternary) {
         if (is_plain_float(tensor.type)) return PackingChoice{Packing::kTernary2Bit};
         return refusal(tensor, "are ternary types, and F32, F16 or BF16 with ternary values");
     }
-    if (const auto choice = exact_packing(tensor.type, columns)) return *choice;
+    if (const auto choice = exact_packing(tensor.type)) return *choice;
     // A table of a type that is not multiplied as it is.
     if (kind == TensorKind::kTable && quant::float_decoder(tensor.type) != nullptr) {
         return PackingChoice{Packing::kF32};

@@ -15,8 +15,8 @@ struct PackingChoice {
     uint32_t block_format = 0;  // of kBlocks
 };
 
-// `columns`: of the packed tensor. The error names the tensor and what is supported in its place.
+// The error names the tensor and what is supported in its place.
 Result<PackingChoice> choose_packing(const ModelTensor& tensor, TensorKind kind,
-                                     const Family& family, uint32_t columns);
+                                     const Family& family);
 
 }  // namespace bitnetd::worker

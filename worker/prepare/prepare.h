@@ -1,7 +1,8 @@
-// prepare: the files of a model become what the other processes map. open() validates everything that
-// needs no tensor data and builds the vocabulary image; pack() checks the tensor data while it
-// packs it. Runs in the loader process (worker/main_loader.cc) and in tests; holds neither the files
-// nor the packed weights in memory of its own. Nothing of the file format gets past this folder.
+// prepare: the files of a model become what the other processes map. open() validates everything
+// that needs no tensor data and builds the vocabulary image; pack() checks the tensor data while it
+// packs it. Runs in the loader process (worker/main_loader.cc) and in tests; holds neither the
+// files nor the packed weights in memory of its own. Nothing of the file format gets past this
+// folder.
 //
 //   files -> open_model -> vocabulary_from_gguf -------------------> vocabulary image
 //                       -> hyperparameters -> weights_plan -> pack_weights -> weights segment

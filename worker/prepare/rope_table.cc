@@ -17,8 +17,7 @@ class YarnRamp {
   public:
     explicit YarnRamp(const RopeTable& table) {
         low_ = std::max(0.0, std::floor(pair_of(table, table.scaling.beta_fast)));
-        high_ = std::min(table.rope_dims - 1.0,
-                         std::ceil(pair_of(table, table.scaling.beta_slow)));
+        high_ = std::min(table.rope_dims - 1.0, std::ceil(pair_of(table, table.scaling.beta_slow)));
     }
 
     // 1 for a pair whose angle stays, 0 for one that is divided.
@@ -31,8 +30,7 @@ class YarnRamp {
     // The pair that turns `beta` times within the original context.
     static double pair_of(const RopeTable& table, double beta) {
         constexpr double kTwoPi = 6.283185307179586;
-        return table.rope_dims *
-               portable::log(table.scaling.original_context / (beta * kTwoPi)) /
+        return table.rope_dims * portable::log(table.scaling.original_context / (beta * kTwoPi)) /
                (2 * portable::log(table.base));
     }
 

@@ -72,7 +72,7 @@ class Planner {
     Result<void> add(const ModelTensor& tensor, const Role& role, uint64_t first_row = 0,
                      const ModelTensor* scale = nullptr) {
         BITNETD_ASSIGN(const PackingChoice choice,
-                       choose_packing(tensor, role.kind, *model_.family, role.columns));
+                       choose_packing(tensor, role.kind, *model_.family));
         const uint64_t elements = uint64_t{role.rows} * role.columns;
         plan_.parameter_count += elements;
         if (role.kind == TensorKind::kLinear)
@@ -109,7 +109,8 @@ class Planner {
         if (tensor == nullptr)
             return invalid("tensor " + std::string(spec.name) + ".weight is missing");
         if (spec.part == TensorPart::kOutput && ignores_output()) {
-            log::info("tensor_ignored", {{"tensor", tensor->name}, {"reason", "tied to token_embd"}});
+            log::info("tensor_ignored",
+                      {{"tensor", tensor->name}, {"reason", "tied to token_embd"}});
             return check_shape(*tensor, model_.vocab, model_.hidden);
         }
         return add_whole(*tensor, {spec.part, TensorRole::kWeight, spec.kind, shm::kNoLayer,
@@ -118,7 +119,7 @@ class Planner {
 
     Result<void> add_in_layer(const TensorSpec& spec, uint32_t layer) {
         const std::string name = "blk." + std::to_string(layer) + "." + std::string(spec.name);
-        const Role role{spec.part, TensorRole::kWeight,   spec.kind,
+        const Role role{spec.part, TensorRole::kWeight,  spec.kind,
                         layer,     sizes_.of(spec.rows), sizes_.of(spec.columns)};
         const ModelTensor* tensor = take(name + ".weight");
         if (tensor == nullptr && is_fused_part(spec.part)) {
@@ -165,10 +166,9 @@ class Planner {
         const ModelTensor* bias = take(name + "bias");
         if (bias == nullptr) return true;
         BITNETD_TRY(check_shape(*bias, 1, query + 2 * kv));
-        BITNETD_TRY(add(*bias,
-                        {role.part, TensorRole::kBias, TensorKind::kVector, role.layer, 1,
-                         role.rows},
-                        first_row));
+        BITNETD_TRY(add(
+            *bias, {role.part, TensorRole::kBias, TensorKind::kVector, role.layer, 1, role.rows},
+            first_row));
         return true;
     }
 
@@ -231,9 +231,9 @@ class Planner {
             end = entry.offset + entry.bytes;
         }
         plan_.segment_bytes = round_up(end, shm::kTensorAlignment);
-        const auto most = std::max_element(
-            linear_elements_.begin(), linear_elements_.end(),
-            [](const auto& a, const auto& b) { return a.second < b.second; });
+        const auto most =
+            std::max_element(linear_elements_.begin(), linear_elements_.end(),
+                             [](const auto& a, const auto& b) { return a.second < b.second; });
         plan_.quantization = most->first;
         return {};
     }

@@ -20,12 +20,13 @@ class EngineFixture {
         int threads = 1;
         uint32_t slots = 1;
         uint32_t step_tokens_max = 64;
+        BlockInputs block_inputs = BlockInputs::kInt8;
         int64_t work_per_thread = 1;  // small models would never be split otherwise
     };
 
     EngineFixture(std::span<const std::byte> weights, const Options& options)
         : options_(options),
-          weights_(open_weights(weights).value()),
+          weights_(open_weights(weights, options.block_inputs).value()),
           layout_({weights_.header.layers, weights_.header.kv_heads, weights_.header.head_dim,
                    options.kv_type}),
           arena_(layout_.page_bytes() * layout_.sequence_pages(weights_.header.context) *

@@ -64,10 +64,10 @@ class Builder {
             add(TensorPart::kFfnSubNorm, i, Packing::kF32, 1, shape_.ffn);
             add(TensorPart::kFfnDown, i, Packing::kTernary2Bit, hidden, shape_.ffn);
             if (!shape_.biases) continue;
-            add(TensorPart::kAttnQBias, i, Packing::kF32, 1, query);
-            add(TensorPart::kAttnKBias, i, Packing::kF32, 1, kv);
-            add(TensorPart::kAttnVBias, i, Packing::kF32, 1, kv);
-            add(TensorPart::kAttnOutputBias, i, Packing::kF32, 1, hidden);
+            add_bias(TensorPart::kAttnQ, i, query);
+            add_bias(TensorPart::kAttnK, i, kv);
+            add_bias(TensorPart::kAttnV, i, kv);
+            add_bias(TensorPart::kAttnOutput, i, hidden);
         }
     }
 
@@ -78,7 +78,13 @@ class Builder {
             bytes = rows * static_cast<uint64_t>(kernels::ternary_row_bytes(columns));
             scale = 1.2f / std::sqrt(static_cast<float>(columns));
         }
-        entries_.push_back({part, layer, packing, scale, rows, columns, 0, bytes});
+        entries_.push_back(
+            {part, shm::TensorRole::kWeight, layer, packing, 0, scale, rows, columns, 0, bytes});
+    }
+
+    void add_bias(TensorPart part, uint32_t layer, uint32_t outputs) {
+        add(part, layer, Packing::kF32, 1, outputs);
+        entries_.back().role = shm::TensorRole::kBias;
     }
 
     void write_header(std::byte* to, uint64_t bytes) const {
@@ -87,7 +93,7 @@ class Builder {
         header.abi_version = shm::kWeightsAbiVersion;
         header.header_bytes = sizeof header;
         header.segment_bytes = bytes;
-        header.architecture = shm::Architecture::kBitnetB158;
+        std::strcpy(header.family, "bitnet-b1.58");
         header.tensor_count = static_cast<uint32_t>(entries_.size());
         header.layers = shape_.layers;
         header.hidden = shape_.hidden;
@@ -99,6 +105,9 @@ class Builder {
         header.vocab = shape_.vocab;
         header.context = shape_.context;
         header.norm_eps = 1e-5f;
+        header.activation = shm::Activation::kRelu2;
+        header.embedding_scale = 1;
+        header.attention_scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim));
         header.end_id_count = static_cast<uint32_t>(shape_.end_ids.size());
         for (size_t i = 0; i < shape_.end_ids.size(); ++i)
             header.end_ids[i] = shape_.end_ids[i];
@@ -122,7 +131,7 @@ class Builder {
             fill_rope(values);
         } else {
             const bool is_table = entry.rows > 1;
-            const bool is_bias = entry.part >= TensorPart::kAttnQBias;
+            const bool is_bias = entry.role == shm::TensorRole::kBias;
             const float mean = is_table || is_bias ? 0.0f : 1.0f;
             for (float& value : values)
                 value = mean + (is_table ? 0.6f : 0.2f) * uniform();

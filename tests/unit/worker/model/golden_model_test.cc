@@ -1,199 +1,197 @@
-// Goal: whole models give the golden numbers: the demo model's greedy paths and logits, and the
-// random b158 models of the larger golden set (skipped with a word where it is absent). Method: the
-// real loader's packing, the real engine; ids of the golden path are fed whatever was drawn, so
-// that a legitimate difference does not hide what follows. Tolerances are those stated with the
-// golden data, where they are explained: a whole model is chaotic in int8, so tight only where no
-// quantised value lies near a rounding boundary.
+// Goal: models of every family and storage type give the numbers of the golden set: logits of
+// language models, vectors of embedding models. Skipped with a word where the set is absent.
+// Method: the real loader's packing, the real engine; ids of the golden path are fed whatever was
+// drawn, so that a legitimate difference does not hide what follows. Tolerances are those stated
+// with the golden data, where they are explained: a whole ternary model is chaotic in int8, so
+// tight only where no quantised value lies near a rounding boundary.
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 
-#include "common/gguf/gguf_reader.h"
 #include "tests/support/golden.h"
 #include "tests/support/worker/engine_fixture.h"
-#include "worker/prepare/prepare.h"
+#include "tests/support/worker/packed_model.h"
+#include "worker/model/pooling.h"
 
 namespace bitnetd::worker {
 namespace {
 
 using nlohmann::json;
 using test::EngineFixture;
+using test::PackedModel;
 
-class PackedModel {
-  public:
-    explicit PackedModel(const std::filesystem::path& path) {
-        const auto file = tests::read_bytes(path);
-        MemorySource source(file);
-        auto preparation = Preparation::open(source);
-        if (!preparation.ok()) throw std::runtime_error(preparation.error().message);
-        bytes_ = AlignedArray<std::byte>(preparation->weights_bytes());
-        std::fill(bytes_.span().begin(), bytes_.span().end(), std::byte{0});
-        const auto packed = preparation->pack(bytes_.span(), {});
-        if (!packed.ok()) throw std::runtime_error(packed.error().message);
-    }
-    std::span<const std::byte> segment() const { return bytes_.span(); }
-
-  private:
-    AlignedArray<std::byte> bytes_;
-};
-
-const PackedModel& demo_model() {
-    static const PackedModel model(
-        tests::golden_path("demo-model/bitnet-tiny-stories-5m-i2_s.gguf"));
-    return model;
+std::filesystem::path models_folder() {
+    return tests::large_golden_path("models");
 }
 
-// The largest difference between logits and a list of [id, value].
-double largest_difference(const std::vector<float>& logits, const json& expected) {
+// The largest difference between values and a list of [index, value].
+double largest_difference(std::span<const float> values, const json& expected) {
     double largest = 0;
     for (const json& entry : expected) {
-        const double value = logits.at(entry[0].get<size_t>());
+        const double value = values[entry[0].get<size_t>()];
         largest = std::max(largest, std::fabs(value - entry[1].get<double>()));
     }
     return largest;
 }
 
-struct PathResult {
-    size_t steps = 0;
-    size_t other_token = 0;         // steps where another token was best
-    double other_margin = 0;        // the largest margin among these
-    double largest_difference = 0;  // of the listed logits, over all steps
-};
-
-PathResult follow_demo(EngineFixture& fixture, const json& golden_case) {
-    auto ids = golden_case["prompt_ids"].get<std::vector<uint32_t>>();
-    PathResult result;
-    uint32_t computed = 0;
-    for (const json& step : golden_case["steps"]) {
-        const auto logits = fixture.feed(0, ids, computed);
-        computed = static_cast<uint32_t>(ids.size());
-        result.largest_difference =
-            std::max(result.largest_difference, largest_difference(logits, step["top"]));
-        if (test::argmax(logits) != step["id"]) {
-            ++result.other_token;
-            result.other_margin = std::max(result.other_margin, step["margin"].get<double>());
-        }
-        ids.push_back(step["id"].get<uint32_t>());
-        ++result.steps;
+PrepareOptions options_of(const json& golden) {
+    PrepareOptions options;
+    if (!golden.contains("tiles")) return options;
+    std::string text;
+    for (const auto& [shape, tile] : golden["tiles"].items()) {
+        text += (text.empty() ? "" : ";") + shape + "=" + std::to_string(tile[0].get<int>()) + "," +
+                std::to_string(tile[1].get<int>()) + "," + std::to_string(tile[2].get<int>());
     }
-    return result;
+    options.layout.tl_tiles = quant::parse_tiles(text).value();
+    return options;
 }
 
-TEST(DemoModel, GreedyPathsAndLogitsWithF32KeysAndValues) {
-    const json golden = tests::read_json(tests::golden_path("demo-model/golden.json"));
-    ASSERT_EQ(golden["cases"].size(), 18u);
-    EngineFixture fixture(demo_model().segment(), {});
-    double largest = 0;
-    size_t steps = 0;
-    for (const json& golden_case : golden["cases"]) {
-        const PathResult result = follow_demo(fixture, golden_case);
-        EXPECT_EQ(result.other_token, 0u) << golden_case["prompt_text"];
-        EXPECT_LE(result.largest_difference, 0.1) << golden_case["prompt_text"];
-        largest = std::max(largest, result.largest_difference);
-        steps += result.steps;
-    }
-    std::printf("%zu steps, largest difference %.4f\n", steps, largest);
+std::vector<std::filesystem::path> paths_of(const std::string& name, const json& golden) {
+    if (std::filesystem::is_directory(models_folder() / name)) return {models_folder() / name};
+    std::vector<std::filesystem::path> paths;
+    for (const json& file : golden["files"])
+        paths.push_back(models_folder() / file.get<std::string>());
+    return paths;
 }
 
-// Stated for an f16 cache: equal up to the first step whose margin is below 0.1. Each step is
-// judged here, because the golden ids are fed; how far the logits move is printed, no bound is
-// stated.
-TEST(DemoModel, GreedyPathsWithF16KeysAndValues) {
-    const json golden = tests::read_json(tests::golden_path("demo-model/golden.json"));
-    EngineFixture fixture(demo_model().segment(), {.kv_type = KvType::kF16});
-    double largest = 0;
-    size_t others = 0;
-    for (const json& golden_case : golden["cases"]) {
-        const PathResult result = follow_demo(fixture, golden_case);
-        EXPECT_LT(result.other_margin, 0.1) << golden_case["prompt_text"];
-        largest = std::max(largest, result.largest_difference);
-        others += result.other_token;
-    }
-    std::printf("largest difference %.4f, other tokens %zu\n", largest, others);
-}
+// What one arithmetic of the golden set allows.
+class Tolerance {
+  public:
+    // `row`: the kind of engine, for arithmetic without chaos.
+    Tolerance(const json& stated, const char* row) : stated_(stated), row_(row) {}
 
-TEST(DemoModel, ScoresAHeldOutStory) {
-    const json golden = tests::read_json(tests::golden_path("demo-model/golden.json"));
-    const auto ids = golden["scored_text"]["ids"].get<std::vector<uint32_t>>();
-    EngineFixture fixture(demo_model().segment(), {.step_tokens_max = 256});
-    std::vector<Row> rows;
-    std::vector<Draw> draws;
-    std::vector<Drawn> drawn(ids.size());
-    const SamplingParams params;
-    for (uint32_t p = 0; p + 1 < ids.size(); ++p) {
-        rows.push_back(fixture.row(0, ids[p], p));
-        draws.push_back({p, true, ids[p + 1], &params, {}, &drawn[p]});
-    }
-    fixture.engine().step(rows, draws);
-    for (size_t p = 0; p + 1 < ids.size(); ++p) {
-        ASSERT_TRUE(drawn[p].valid);
-        EXPECT_NEAR(drawn[p].scores.logprob, golden["scored_text"]["logprobs"][p].get<double>(),
-                    0.1);
-    }
-}
-
-class GoldenModel : public ::testing::TestWithParam<const char*> {
-  protected:
-    void check(KvType kv_type, const char* arithmetic) {
-        const auto folder = tests::large_golden_path("models");
-        if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no golden models at " << folder;
-        const json golden =
-            tests::read_json(folder / "golden" / (std::string(GetParam()) + ".json"));
-        const PackedModel model(folder / golden["files"][0].get<std::string>());
-        const json& tolerance = golden["tolerance"][arithmetic];
-        EngineFixture fixture(model.segment(), {.kv_type = kv_type, .step_tokens_max = 256});
-        for (size_t i = 0; i < golden["prompts"].size(); ++i) {
-            SCOPED_TRACE(golden["prompts"][i]["name"].get<std::string>());
-            check_prompt(fixture, golden["prompts"][i]["ids"], golden["results"][arithmetic][i],
-                         tolerance);
-        }
+    double at(const json& result, size_t step) const {
+        if (!stated_.contains("where_clear_max_abs")) return stated_[row_];
+        return is_clear(result, step) ? stated_["where_clear_max_abs"] : stated_["max_abs"];
     }
 
   private:
     static bool is_clear(const json& result, size_t step) {
-        if (result["clearance"][step] < 1e-4) return false;
-        return !result.contains("clearance_f16") || result["clearance_f16"][step] >= 2e-3;
+        const json& clearance = result["clearance"];
+        if ((clearance.is_array() ? clearance[step] : clearance).get<double>() < 1e-4) return false;
+        if (!result.contains("clearance_f16")) return true;
+        const json& half = result["clearance_f16"];
+        return (half.is_array() ? half[step] : half).get<double>() >= 2e-3;
     }
 
-    static void check_prompt(EngineFixture& fixture, const json& prompt, const json& result,
-                             const json& tolerance) {
-        auto ids = prompt.get<std::vector<uint32_t>>();
-        auto logits = fixture.feed(0, ids);
-        const double allowed = is_clear(result, 0) ? tolerance["where_clear_max_abs"].get<double>()
-                                                   : tolerance["max_abs"].get<double>();
-        EXPECT_LE(largest_difference(logits, result["top64"]), allowed);
-        EXPECT_LE(largest_difference(logits, result["fixed16"]), allowed);
-        const json& greedy = result["greedy"];
-        for (size_t step = 0; step < greedy["ids"].size(); ++step) {
-            const double slack = is_clear(result, step)
-                                     ? tolerance["where_clear_max_abs"].get<double>()
-                                     : tolerance["max_abs"].get<double>();
-            if (greedy["margin"][step] >= 2 * slack) {
-                EXPECT_EQ(test::argmax(logits), greedy["ids"][step]) << "step " << step;
+    const json& stated_;
+    const char* row_;
+};
+
+void check_logits(EngineFixture& fixture, const json& prompt, const json& result,
+                  const Tolerance& tolerance) {
+    auto ids = prompt.get<std::vector<uint32_t>>();
+    auto logits = fixture.feed(0, ids);
+    EXPECT_LE(largest_difference(logits, result["top64"]), tolerance.at(result, 0));
+    EXPECT_LE(largest_difference(logits, result["fixed16"]), tolerance.at(result, 0));
+    const json& greedy = result["greedy"];
+    for (size_t step = 0; step < greedy["ids"].size(); ++step) {
+        if (greedy["margin"][step] >= 2 * tolerance.at(result, step)) {
+            EXPECT_EQ(test::argmax(logits), greedy["ids"][step]) << "step " << step;
+        }
+        ids.push_back(greedy["ids"][step].get<uint32_t>());
+        logits = fixture.feed(0, ids, static_cast<uint32_t>(ids.size()) - 1);
+    }
+}
+
+void check_vector(EngineFixture& fixture, const json& prompt, const json& result,
+                  const Tolerance& tolerance) {
+    const auto ids = prompt.get<std::vector<uint32_t>>();
+    Pooler pooler(fixture.weights().header.pooling, fixture.weights().header.hidden);
+    for (uint32_t p = 0; p < ids.size(); ++p) {
+        const Row row = fixture.row(0, ids[p], p);
+        fixture.engine().step({&row, 1}, {});
+        pooler.add(fixture.engine().hidden_of(0));
+    }
+    const std::vector<float> vector = pooler.embedding();
+    ASSERT_EQ(vector.size(), result["vector"].size());
+    double largest = 0;
+    for (size_t i = 0; i < vector.size(); ++i)
+        largest = std::max(largest, std::fabs(vector[i] - result["vector"][i].get<double>()));
+    EXPECT_LE(largest, tolerance.at(result, 0));
+}
+
+struct Case {
+    const char* arithmetic;
+    const char* row;  // of its tolerance
+    EngineFixture::Options options;
+};
+
+class GoldenModel : public ::testing::TestWithParam<const char*> {
+  protected:
+    void check(const Case& how) {
+        if (!std::filesystem::exists(models_folder())) {
+            GTEST_SKIP() << "no golden models at " << models_folder();
+        }
+        const json golden =
+            tests::read_json(models_folder() / "golden" / (std::string(GetParam()) + ".json"));
+        if (!golden["results"].contains(how.arithmetic) ||
+            !(golden["tolerance"][how.arithmetic].contains(how.row) ||
+              golden["tolerance"][how.arithmetic].contains("max_abs"))) {
+            GTEST_SKIP() << "not a model of this arithmetic";
+        }
+        const PackedModel model(paths_of(GetParam(), golden), options_of(golden));
+        EngineFixture fixture(model.segment(), how.options);
+        const Tolerance tolerance(golden["tolerance"][how.arithmetic], how.row);
+        for (size_t i = 0; i < golden["prompts"].size(); ++i) {
+            const json& prompt = golden["prompts"][i];
+            const json& result = golden["results"][how.arithmetic][i];
+            SCOPED_TRACE(prompt["name"].get<std::string>());
+            if (result.contains("vector")) {
+                check_vector(fixture, prompt["ids"], result, tolerance);
+            } else {
+                check_logits(fixture, prompt["ids"], result, tolerance);
             }
-            ids.push_back(greedy["ids"][step].get<uint32_t>());
-            logits = fixture.feed(0, ids, static_cast<uint32_t>(ids.size()) - 1);
         }
     }
 };
 
-TEST_P(GoldenModel, WithF32KeysAndValues) {
-    check(KvType::kF32, "a8");
+class GoldenTernary : public GoldenModel {};
+class GoldenFloat : public GoldenModel {};
+
+TEST_P(GoldenTernary, WithF32KeysAndValues) {
+    check({"a8", "", {.step_tokens_max = 256}});
 }
-TEST_P(GoldenModel, WithF16KeysAndValues) {
-    check(KvType::kF16, "a8_f16kv");
+TEST_P(GoldenTernary, WithF16KeysAndValues) {
+    check({"a8_f16kv", "", {.kv_type = KvType::kF16, .step_tokens_max = 256}});
 }
 
-INSTANTIATE_TEST_SUITE_P(B158, GoldenModel,
-                         ::testing::Values("b158-e128-I2_S", "b158-e128-F32", "b158-e256-I2_S",
-                                           "b158-e256-TQ1_0", "b158-e256-TQ2_0", "b158-bias-I2_S"),
-                         [](const auto& parameter) {
-                             std::string name = parameter.param;
-                             std::replace(name.begin(), name.end(), '-', '_');
-                             return name;
-                         });
+TEST_P(GoldenFloat, WithF32KeysAndValues) {
+    check({"float", "float32_kv", {.step_tokens_max = 256, .block_inputs = BlockInputs::kFloat}});
+}
+TEST_P(GoldenFloat, WithF16KeysAndValues) {
+    check({"float",
+           "f16_kv",
+           {.kv_type = KvType::kF16, .step_tokens_max = 256, .block_inputs = BlockInputs::kFloat}});
+}
+TEST_P(GoldenFloat, WithInt8Inputs) {
+    check({"float", "int8_activations", {.step_tokens_max = 256}});
+}
+
+std::string test_name(const ::testing::TestParamInfo<const char*>& parameter) {
+    std::string name = parameter.param;
+    std::replace(name.begin(), name.end(), '-', '_');
+    return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, GoldenTernary,
+    ::testing::Values("b158-e128-I2_S", "b158-e128-F32", "b158-e128-IQ1_BN", "b158-e128-IQ2_BN",
+                      "b158-e256-I2_S", "b158-e256-TQ1_0", "b158-e256-TQ2_0", "b158-e256-TL1",
+                      "b158-e256-TL2", "b158-bias-I2_S", "bitnet-e256-I2_S", "bitnet-scale-TQ2_0",
+                      "bitnet-scale-IQ2_BN", "llama-i2s-I2_S", "embed-qwen3-I2_S",
+                      "embed-gemma3-I2_S", "st-bitnet-master", "st-bitnet-packed"),
+    test_name);
+
+INSTANTIATE_TEST_SUITE_P(Models, GoldenFloat,
+                         ::testing::Values("llama-plain-F32", "llama-plain-BF16",
+                                           "llama-plain-Q8_0", "llama-plain-Q4_0",
+                                           "llama-plain-Q5_0", "llama-rf-Q4_K_M", "llama-rf-Q2_K",
+                                           "llama-d-F32", "qwen2-F32", "qwen2-Q8_0", "qwen3-F32",
+                                           "qwen3-Q4_0", "gemma3-F32", "gemma3-Q8_0",
+                                           "gemma3-swa-F16", "st-llama-bf16"),
+                         test_name);
 
 }  // namespace
 }  // namespace bitnetd::worker

@@ -21,8 +21,8 @@ TEST(WeightsView, GivesEveryTensor) {
     ASSERT_TRUE(view.ok()) << view.error().message;
     const std::byte* base = model.segment().data();
     EXPECT_EQ(view->layers.size(), 2u);
-    EXPECT_EQ(view->output.rows, view->embedding.rows);
-    EXPECT_EQ(reinterpret_cast<const std::byte*>(view->layers[1].down.rows) - base,
+    EXPECT_EQ(view->output.weights, view->embedding.weights);
+    EXPECT_EQ(reinterpret_cast<const std::byte*>(view->layers[1].down.weights) - base,
               static_cast<int64_t>(model.entry(TensorPart::kFfnDown, 1).offset));
     EXPECT_EQ(view->layers[1].down.inputs, 80);
     EXPECT_EQ(view->layers[1].down.outputs, 48);
@@ -35,7 +35,7 @@ TEST(WeightsView, TakesAnOutputMatrixOfItsOwn) {
     TinyModel model({.own_output = true, .table_packing = shm::Packing::kF32}, 1);
     const auto view = open_weights(model.segment());
     ASSERT_TRUE(view.ok());
-    EXPECT_NE(view->output.rows, view->embedding.rows);
+    EXPECT_NE(view->output.weights, view->embedding.weights);
     EXPECT_EQ(view->layers[0].q.bias, nullptr);
 }
 
@@ -45,8 +45,8 @@ TEST(WeightsView, RefusesWhatDoesNotFit) {
         [](TinyModel& m) { m.header().abi_version += 1; },
         [](TinyModel& m) { m.header().header_bytes -= 8; },
         [](TinyModel& m) { m.header().segment_bytes += 1; },
-        [](TinyModel& m) { m.header().architecture = shm::Architecture{77}; },
-        [](TinyModel& m) { m.header().tensor_count = 16385; },
+        [](TinyModel& m) { m.header().family[0] = 'x'; },
+        [](TinyModel& m) { m.header().tensor_count = 65537; },
         [](TinyModel& m) { m.header().tensor_count -= 1; },
         [](TinyModel& m) { m.header().layers = 3; },
         [](TinyModel& m) { m.header().layers = 0; },
@@ -66,6 +66,12 @@ TEST(WeightsView, RefusesWhatDoesNotFit) {
         [](TinyModel& m) { m.header().context = 0; },
         [](TinyModel& m) { m.header().norm_eps = std::numeric_limits<float>::quiet_NaN(); },
         [](TinyModel& m) { m.header().norm_eps = -1; },
+        [](TinyModel& m) { m.header().activation = shm::Activation{9}; },
+        [](TinyModel& m) { m.header().pooling = shm::Pooling{2}; },
+        [](TinyModel& m) { m.header().embedding_scale = 0; },
+        [](TinyModel& m) { m.header().attention_scale = -1; },
+        [](TinyModel& m) { m.header().logit_soft_cap = -1; },
+        [](TinyModel& m) { m.header().sliding_window = 8; },  // and no pattern
         [](TinyModel& m) { m.header().end_id_count = 33; },
         [](TinyModel& m) { m.header().end_id_count = 1, m.header().end_ids[0] = 67; },
         [](TinyModel& m) { m.entry(TensorPart::kAttnQ, 1).offset += 1; },
@@ -75,6 +81,8 @@ TEST(WeightsView, RefusesWhatDoesNotFit) {
         [](TinyModel& m) { m.entry(TensorPart::kAttnQ, 1).rows += 1; },
         [](TinyModel& m) { m.entry(TensorPart::kAttnQ, 1).packing = shm::Packing::kF32; },
         [](TinyModel& m) { m.entry(TensorPart::kAttnQ, 1).packing = shm::Packing{9}; },
+        [](TinyModel& m) { m.entry(TensorPart::kAttnQ, 1).packing = shm::Packing::kBlocks; },
+        [](TinyModel& m) { m.entry(TensorPart::kAttnQ, 1).role = shm::TensorRole::kBias; },
         [](TinyModel& m) { m.entry(TensorPart::kAttnQ, 1).layer = 0; },
         [](TinyModel& m) {
             m.entry(TensorPart::kAttnQ, 1).scale = std::numeric_limits<float>::infinity();

@@ -1,8 +1,8 @@
-// Goal: the forward pass computes the formulas of bitnet-b1.58, and a row's logits have the same
-// bits in any batch, chunking, thread count and instruction set. Method: small random models. The
-// formulas are written again below, in double and one value at a time, with the same int8 rounding;
-// everything else compares bit for bit.
-#include "worker/model/bitnet_b158.h"
+// Goal: the forward pass computes the formulas (here those of bitnet-b1.58; golden_model_test.cc
+// has every family), and a row's logits have the same bits in any batch, chunking, thread count and
+// instruction set. Method: small random models. The formulas are written again below, in double and
+// one value at a time, with the same int8 rounding; everything else compares bit for bit.
+#include "worker/model/forward_pass.h"
 
 #include <gtest/gtest.h>
 
@@ -74,16 +74,9 @@ class PlainModel {
             x[i] += y[i];
     }
 
-    Values table_row(const TokenTable& table, uint32_t id) const {
+    Values table_row(const Linear& table, uint32_t id) const {
         std::vector<float> row(h_.hidden);
-        if (table.packing == shm::Packing::kF16) {
-            kernels::find("scalar")->f16_to_f32(
-                h_.hidden, static_cast<const uint16_t*>(table.rows) + size_t{id} * h_.hidden,
-                row.data());
-        } else {
-            const float* from = static_cast<const float*>(table.rows) + size_t{id} * h_.hidden;
-            row.assign(from, from + h_.hidden);
-        }
+        worker::table_row(*kernels::find("scalar"), table, id, row.data());
         return {row.begin(), row.end()};
     }
 
@@ -96,7 +89,7 @@ class PlainModel {
         return y;
     }
 
-    static Values linear(const Values& x, const TernaryMatrix& w) {
+    static Values linear(const Values& x, const Linear& w) {
         double largest = 1e-5;
         for (const double value : x)
             largest = std::max(largest, std::fabs(value));
@@ -104,7 +97,8 @@ class PlainModel {
         Values y(static_cast<size_t>(w.outputs));
         std::vector<int8_t> digits(static_cast<size_t>(w.inputs));
         for (size_t j = 0; j < y.size(); ++j) {
-            kernels::unpack_ternary_row(w.rows + static_cast<int64_t>(j) * w.row_bytes, w.inputs,
+            const int64_t at = static_cast<int64_t>(j) * kernels::ternary_row_bytes(w.inputs);
+            kernels::unpack_ternary_row(reinterpret_cast<const uint8_t*>(w.weights) + at, w.inputs,
                                         digits.data());
             double sum = 0;
             for (size_t i = 0; i < x.size(); ++i)
@@ -170,7 +164,7 @@ double relative_l2(const Values& expected, const std::vector<float>& found) {
 // Float sums disturb a quantiser's input by about 2^-20; where that crosses a rounding boundary one
 // int8 step of 1/127 follows. One layer of 48 inputs moves by 1 % of one output then; a wrong
 // formula is off by 0.05 at least. Most seeds cross none: the median must be at float precision.
-TEST(BitnetB158, ComputesTheFormulas) {
+TEST(ForwardPass, ComputesTheFormulas) {
     for (const bool odd : {false, true}) {
         Values differences;
         for (uint64_t seed = 1; seed <= 15; ++seed) {

@@ -1,0 +1,29 @@
+// Pooler: the hidden states of a text become its embedding (architectures.md section 7).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "shm/abi/weights_abi.h"
+
+namespace bitnetd::worker {
+
+class Pooler {
+  public:
+    // kMean or kLast; kNone counts as kLast.
+    Pooler(shm::Pooling pooling, uint32_t hidden) : pooling_(pooling), sum_(hidden) {}
+
+    // The normed hidden states of the next token, [hidden].
+    void add(std::span<const float> hidden);
+
+    // Of length 1 (zeros stay zeros); at least one token was added.
+    std::vector<float> embedding() const;
+
+  private:
+    shm::Pooling pooling_;
+    std::vector<double> sum_;  // of all tokens, or the last one
+    uint64_t count_ = 0;
+};
+
+}  // namespace bitnetd::worker
