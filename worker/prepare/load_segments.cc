@@ -39,11 +39,15 @@ Result<void> fill_vocabulary(std::span<const std::byte> image, int fd) {
 
 }  // namespace
 
-Result<shm::ModelFacts> load_segments(int model_fd, int weights_fd, int vocabulary_fd,
+Result<shm::ModelFacts> load_segments(std::vector<NamedSource> files, const LayoutOptions&,
+                                      int weights_fd, int vocabulary_fd,
                                       const LoadProgress& progress) {
     progress("validate", 0);
-    BITNETD_ASSIGN(auto source, FdSource::open(model_fd));
-    BITNETD_ASSIGN(const auto preparation, Preparation::open(source));
+    if (files.size() != 1) {
+        return unsupported("the model consists of " + std::to_string(files.size()) +
+                           " files; expected one GGUF file");
+    }
+    BITNETD_ASSIGN(const auto preparation, Preparation::open(*files.front().source));
     BITNETD_ASSIGN(const auto facts, fill_weights(preparation, weights_fd, progress));
     BITNETD_TRY(fill_vocabulary(preparation.vocabulary(), vocabulary_fd));
     progress("seal", 100);
