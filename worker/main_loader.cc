@@ -1,8 +1,9 @@
-// bitnetd-loader: reads one model file, validates it, packs it and seals what others map. A child
-// of bitnetd that lives for one load. Descriptor 3 is its control socket; everything else comes
-// over it:
-//   <- kSettings (only the log's are used here), then
-//   <- kLoad (LoadMessage; fds: model file, weights memfd, vocabulary memfd)
+// bitnetd-loader: reads one model, validates it, packs it and seals what others map. A child of
+// bitnetd that lives for one load. Descriptor 3 is its control socket; everything else comes over
+// it:
+//   <- kSettings (the log's and the model's are used here), then
+//   <- kModelFile for each file of the model (ModelFileMessage; fds: the file), then
+//   <- kLoad (LoadMessage; fds: weights memfd, vocabulary memfd)
 //   -> kLoadProgress ...
 //   -> kLoaded (ModelFacts), or kLoadFailed (why); then it exits with a code of exit_codes.h.
 // It parses untrusted files, so it confines itself before the first message: no other file, no
@@ -12,12 +13,14 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/config/exit_codes.h"
 #include "common/config/params.h"
 #include "common/confine/confine.h"
 #include "common/log/log.h"
+#include "common/quant/ternary_matrix.h"
 #include "shm/control/channel.h"
 #include "shm/control/child_link.h"
 #include "shm/control/text_field.h"
@@ -66,26 +69,67 @@ void apply(const Params& settings) {
     if (known) log::init("loader", level, format);
 }
 
-// The next message, of that type.
-Result<shm::Message> expect(shm::Channel& channel, shm::MessageType type) {
-    BITNETD_ASSIGN(auto message, channel.wait(monotonic_ns() + kMessageWaitNs));
-    if (message.type == type) return message;
-    return invalid("message type " + std::to_string(static_cast<unsigned>(message.type)) +
-                   " where " + std::to_string(static_cast<unsigned>(type)) + " was expected");
+// What the supervisor sent: settings, files, and what to do with them.
+struct Order {
+    PrepareOptions options;
+    std::vector<NamedSource> files;
+    shm::Message message;  // kLoad with its two descriptors
+};
+
+Result<shm::Message> next_message(shm::Channel& channel) {
+    return channel.wait(monotonic_ns() + kMessageWaitNs);
 }
 
-// Takes the settings in and returns the kLoad message with its three descriptors.
-Result<shm::Message> receive_order(shm::Channel& channel) {
-    BITNETD_ASSIGN(const auto settings, expect(channel, shm::MessageType::kSettings));
+Error out_of_turn(const shm::Message& message, shm::MessageType expected) {
+    return invalid("message type " + std::to_string(static_cast<unsigned>(message.type)) +
+                   " where " + std::to_string(static_cast<unsigned>(expected)) + " was expected");
+}
+
+Result<PrepareOptions> options_of(const Params& params) {
+    PrepareOptions out;
+    BITNETD_ASSIGN(out.layout.i2s_layout, quant::parse_i2s_layout(params.model_i2s_layout));
+    BITNETD_ASSIGN(out.layout.tl_tiles, quant::parse_tiles(params.model_tl_tiles));
+    BITNETD_ASSIGN(out.overrides, parse_overrides(params.model_activation, params.model_pooling));
+    return out;
+}
+
+Result<NamedSource> take_file(shm::Message& message) {
+    BITNETD_TRY(message.expect_fds(1));
+    BITNETD_ASSIGN(const auto file, message.as<shm::ModelFileMessage>());
+    NamedSource out;
+    out.name = shm::field_text(file.name);
+    BITNETD_ASSIGN(out.source, own_file(std::move(message.fds.front())));
+    return out;
+}
+
+// Everything up to and including kLoad.
+Result<Order> receive_order(shm::Channel& channel) {
+    BITNETD_ASSIGN(const auto settings, next_message(channel));
+    if (settings.type != shm::MessageType::kSettings) {
+        return out_of_turn(settings, shm::MessageType::kSettings);
+    }
     BITNETD_ASSIGN(const Params params, parse_settings(settings.text()));
     apply(params);
-    BITNETD_ASSIGN(auto order, expect(channel, shm::MessageType::kLoad));
-    BITNETD_TRY(order.expect_fds(3));
-    if (auto load = order.as<shm::LoadMessage>(); !load) return std::move(load).error();
-    return order;
+    Order order;
+    BITNETD_ASSIGN(order.options, options_of(params));
+    while (true) {
+        BITNETD_ASSIGN(order.message, next_message(channel));
+        if (order.message.type != shm::MessageType::kModelFile) break;
+        if (order.files.size() == shm::kModelFilesMax) return invalid("too many model files");
+        BITNETD_ASSIGN(NamedSource file, take_file(order.message));
+        order.files.push_back(std::move(file));
+    }
+    if (order.message.type != shm::MessageType::kLoad) {
+        return out_of_turn(order.message, shm::MessageType::kLoad);
+    }
+    BITNETD_TRY(order.message.expect_fds(2));
+    BITNETD_ASSIGN(const auto load, order.message.as<shm::LoadMessage>());
+    if (load.file_count == order.files.size()) return order;
+    return invalid("kLoad speaks of " + std::to_string(load.file_count) + " files, " +
+                   std::to_string(order.files.size()) + " came");
 }
 
-Result<shm::ModelFacts> load(shm::Channel& channel, const shm::Message& order) {
+Result<shm::ModelFacts> load(shm::Channel& channel, Order order) {
     const auto progress = [&channel](std::string_view phase, uint32_t percent) {
         shm::LoadProgressMessage out{};
         out.percent = percent;
@@ -93,7 +137,9 @@ Result<shm::ModelFacts> load(shm::Channel& channel, const shm::Message& order) {
         // A supervisor that is gone is noticed with the outcome, and by PDEATHSIG.
         static_cast<void>(channel.send(shm::MessageType::kLoadProgress, out));
     };
-    return load_segments(order.fds[0].get(), order.fds[1].get(), order.fds[2].get(), progress);
+    const auto& fds = order.message.fds;
+    return load_segments(std::move(order.files), order.options, fds[0].get(), fds[1].get(),
+                         progress);
 }
 
 int report(shm::Channel& channel, const Result<shm::ModelFacts>& facts) {
@@ -115,13 +161,13 @@ int run() {
         return kExitInternal;
     }
     shm::Channel channel{Fd(shm::kControlFd)};
-    const auto order = receive_order(channel);
+    auto order = receive_order(channel);
     if (!order.ok()) {
         log::error("no_order", {{"error", order.error().message},
                                 {"hint", "bitnetd-loader is started by bitnetd"}});
         return channel.closed() ? kExitLostSupervisor : kExitProtocol;
     }
-    return report(channel, load(channel, *order));
+    return report(channel, load(channel, std::move(*order)));
 }
 
 }  // namespace

@@ -15,6 +15,20 @@ Result<void> check_range(uint64_t bytes, uint64_t offset, size_t wanted) {
                    std::to_string(wanted) + " bytes are needed at byte " + std::to_string(offset));
 }
 
+class OwnedFile final : public Source {
+  public:
+    OwnedFile(Fd fd, FdSource source) : fd_(std::move(fd)), source_(source) {}
+
+    uint64_t bytes() const override { return source_.bytes(); }
+    Result<void> read_at(uint64_t offset, std::span<std::byte> out) override {
+        return source_.read_at(offset, out);
+    }
+
+  private:
+    Fd fd_;
+    FdSource source_;  // of fd_
+};
+
 }  // namespace
 
 Result<FdSource> FdSource::open(int fd) {
@@ -35,6 +49,11 @@ Result<void> FdSource::read_at(uint64_t offset, std::span<std::byte> out) {
         offset += static_cast<uint64_t>(got);
     }
     return {};
+}
+
+Result<std::unique_ptr<Source>> own_file(Fd fd) {
+    BITNETD_ASSIGN(const FdSource source, FdSource::open(fd.get()));
+    return std::unique_ptr<Source>(std::make_unique<OwnedFile>(std::move(fd), source));
 }
 
 Result<void> MemorySource::read_at(uint64_t offset, std::span<std::byte> out) {

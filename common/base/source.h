@@ -4,8 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
+#include "common/base/fd.h"
 #include "common/base/result.h"
 
 namespace bitnetd {
@@ -37,6 +39,9 @@ class FdSource final : public Source {
     int fd_;
     uint64_t bytes_;
 };
+
+// The same for a descriptor that the source owns.
+Result<std::unique_ptr<Source>> own_file(Fd fd);
 
 // Memory that stays valid and unchanged as long as the source is used.
 class MemorySource final : public Source {

@@ -30,9 +30,9 @@ inline unsigned two_bits(unsigned byte, size_t field) noexcept {
     return byte >> (2 * field) & 3;
 }
 
-// The number minus an offset, as the float it is multiplied as.
-inline float centred(unsigned number, int offset) noexcept {
-    return static_cast<float>(static_cast<int>(number) - offset);
+// The number minus an offset, as a code.
+inline int8_t centred(unsigned number, int offset) noexcept {
+    return static_cast<int8_t>(static_cast<int>(number) - offset);
 }
 
 // Digit `index` of five base-3 digits in a byte, index 0 the most significant: the byte is a

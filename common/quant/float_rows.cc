@@ -2,12 +2,48 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "common/base/check.h"
+#include "common/quant/block_families.h"
 #include "common/quant/float_families.h"
+#include "common/quant/half.h"
 
 namespace bitnetd::quant {
 namespace {
+
+// The elements of one group: the order of operations of block_codes.h.
+void decode_group(const BlockForm& form, float factor, float offset, const int8_t* codes,
+                  float* out) noexcept {
+    for (size_t i = 0; i < form.group; ++i) {
+        const float product = factor * static_cast<float>(codes[i]);
+        out[i] = form.has_offsets ? product + offset : product;
+    }
+}
+
+template <Type kType>
+void decode_blocks(const std::byte* blocks, size_t count, float* out) noexcept {
+    const BlockFamily& family = *block_family(kType);
+    const TypeInfo& info = info_of(kType);
+    const BlockForm& form = family.form;
+    int8_t codes[kBlockElementsMax];
+    uint16_t d[kBlockElementsMax / 32];
+    uint16_t m[kBlockElementsMax / 32] = {};
+    int8_t scales[kBlockElementsMax / 16];
+    int8_t minima[kBlockElementsMax / 16];
+    std::fill(std::begin(scales), std::end(scales), int8_t{1});
+    std::fill(std::begin(minima), std::end(minima), int8_t{1});
+    for (size_t b = 0; b < count; ++b, blocks += info.block_bytes) {
+        family.split(blocks, {codes, d, m, scales, minima});
+        for (size_t at = 0; at < info.block_elements; at += form.group, out += form.group) {
+            const size_t unit = at / form.unit;
+            const size_t group = at / form.group;
+            decode_group(form, half_to_float(d[unit]) * static_cast<float>(scales[group]),
+                         half_to_float(m[unit]) * static_cast<float>(minima[group]), codes + at,
+                         out);
+        }
+    }
+}
 
 struct Row {
     Type type;
@@ -15,12 +51,23 @@ struct Row {
 };
 
 constexpr Row kDecoders[] = {
-    {Type::kF32, decode_f32},     {Type::kF16, decode_f16},     {Type::kBF16, decode_bf16},
-    {Type::kQ8_0, decode_q8_0},   {Type::kQ4_0, decode_q4_0},   {Type::kQ4_1, decode_q4_1},
-    {Type::kQ5_0, decode_q5_0},   {Type::kQ5_1, decode_q5_1},   {Type::kQ2_K, decode_q2_k},
-    {Type::kQ3_K, decode_q3_k},   {Type::kQ4_K, decode_q4_k},   {Type::kQ5_K, decode_q5_k},
-    {Type::kQ6_K, decode_q6_k},   {Type::kQ1_0, decode_q1_0},   {Type::kQ2_0, decode_q2_0},
-    {Type::kTQ1_0, decode_tq1_0}, {Type::kTQ2_0, decode_tq2_0},
+    {Type::kF32, decode_f32},
+    {Type::kF16, decode_f16},
+    {Type::kBF16, decode_bf16},
+    {Type::kQ8_0, decode_blocks<Type::kQ8_0>},
+    {Type::kQ4_0, decode_blocks<Type::kQ4_0>},
+    {Type::kQ4_1, decode_blocks<Type::kQ4_1>},
+    {Type::kQ5_0, decode_blocks<Type::kQ5_0>},
+    {Type::kQ5_1, decode_blocks<Type::kQ5_1>},
+    {Type::kQ2_K, decode_blocks<Type::kQ2_K>},
+    {Type::kQ3_K, decode_blocks<Type::kQ3_K>},
+    {Type::kQ4_K, decode_blocks<Type::kQ4_K>},
+    {Type::kQ5_K, decode_blocks<Type::kQ5_K>},
+    {Type::kQ6_K, decode_blocks<Type::kQ6_K>},
+    {Type::kQ1_0, decode_blocks<Type::kQ1_0>},
+    {Type::kQ2_0, decode_blocks<Type::kQ2_0>},
+    {Type::kTQ1_0, decode_tq1_0},
+    {Type::kTQ2_0, decode_tq2_0},
 };
 
 }  // namespace

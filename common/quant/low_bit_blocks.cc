@@ -2,6 +2,7 @@
 // Code 3 of a two-bit type is +2 here, as the formats' own dequantisers have it; ternary_matrix.h
 // refuses it.
 #include "common/quant/block_bits.h"
+#include "common/quant/block_families.h"
 #include "common/quant/float_families.h"
 #include "common/quant/tq_digits.h"
 
@@ -23,21 +24,20 @@ void decode_tq(const std::byte* blocks, size_t count, size_t block_bytes, float*
 
 }  // namespace
 
-void decode_q1_0(const std::byte* blocks, size_t count, float* out) noexcept {
+void split_q1_0(const std::byte* block, const BlockParts& out) noexcept {
     constexpr size_t kElements = 128;
-    for (size_t b = 0; b < count; ++b, blocks += 18, out += kElements) {
-        const float d = half_at(blocks, 0);
-        for (size_t i = 0; i < kElements; ++i)
-            out[i] = (byte_at(blocks, 2 + i / 8) >> (i % 8) & 1) != 0 ? d : -d;
-    }
+    for (size_t unit = 0; unit < kElements / 32; ++unit)
+        out.d[unit] = load<uint16_t>(block);
+    for (size_t i = 0; i < kElements; ++i)
+        out.codes[i] = (byte_at(block, 2 + i / 8) >> (i % 8) & 1) != 0 ? 1 : -1;
 }
 
-void decode_q2_0(const std::byte* blocks, size_t count, float* out) noexcept {
+void split_q2_0(const std::byte* block, const BlockParts& out) noexcept {
     constexpr size_t kElements = 64;
-    for (size_t b = 0; b < count; ++b, blocks += 18, out += kElements) {
-        const float d = half_at(blocks, 0);
-        for (size_t i = 0; i < kElements; ++i)
-            out[i] = centred(two_bits(byte_at(blocks, 2 + i / 4), i % 4), 1) * d;
+    for (size_t unit = 0; unit < kElements / 32; ++unit)
+        out.d[unit] = load<uint16_t>(block);
+    for (size_t i = 0; i < kElements; ++i) {
+        out.codes[i] = centred(two_bits(byte_at(block, 2 + i / 4), i % 4), 1);
     }
 }
 

@@ -1,5 +1,6 @@
 // Tensor types: their names and sizes. The folder turns the bytes of tensors into numbers and back.
-// float_rows.h: any type as floats; ternary_matrix.h: ternary types as digits and scales, exactly;
+// float_rows.h: any type as floats; block_codes.h: block types as small numbers and their factors;
+// ternary_matrix.h: ternary types as digits and scales, exactly;
 // encode.h: the way back; type_ids.h: which type a number in a GGUF file means.
 // Pure functions of untrusted bytes: whatever they are, the answer is values or an error, and
 // memory is bounded by a few rows. No file or container is known here. Used by the loader and by

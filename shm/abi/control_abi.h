@@ -12,28 +12,31 @@
 
 namespace bitnetd::shm {
 
-inline constexpr uint32_t kControlAbiVersion = 1;
+inline constexpr uint32_t kControlAbiVersion = 2;
 inline constexpr uint32_t kControlPayloadMax = 60 * 1024;
 inline constexpr uint32_t kControlFdsMax = 16;
+// Files of one model; they must fit the channel's queue. The largest published have under 200.
+inline constexpr uint32_t kModelFilesMax = 512;
 
 enum class MessageType : uint16_t {
     // supervisor -> child
-    kSelf = 1,       // SelfMessage            fds: own board (read-write), own doorbell
-    kSettings = 2,   // text: one "name=value" line per parameter that a child needs
-    kListen = 3,     // ListenMessage          fds: a listening socket
-    kBoard = 4,      // BoardMessage           fds: a board to read (metrics)
-    kModel = 5,      // ModelMessage           fds: vocabulary image (sealed)          -> frontend
-    kModelGone = 6,  // ModelMessage (model_key)                                       -> frontend
-    kPeer = 7,       // PeerMessage            fds: request ring, token ring, the peer's doorbell,
-                     //                             the peer's board
-    kPeerGone = 8,   // PeerGoneMessage: fence it: read its ring to the end once, unmap
-    kWeights = 9,    // ModelMessage           fds: weights (sealed)                   -> worker
-    kKvArena = 10,   // KvArenaMessage         fds: KV arena                           -> worker
-    kStart = 11,     // nothing: all of the above is complete
-    kDrain = 12,     // finish what you have, take nothing new, then exit with kExitOk
-    kLoad = 13,      // LoadMessage            fds: model file, weights, vocabulary   -> loader
-    kHealth = 14,    // HealthMessage: what the supervisor knows that boards do not    -> frontend
-    kTask = 16,      // TaskMessage            fds: output, then what the task reads   -> loader
+    kSelf = 1,        // SelfMessage            fds: own board (read-write), own doorbell
+    kSettings = 2,    // text: one "name=value" line per parameter that a child needs
+    kListen = 3,      // ListenMessage          fds: a listening socket
+    kBoard = 4,       // BoardMessage           fds: a board to read (metrics)
+    kModel = 5,       // ModelMessage           fds: vocabulary image (sealed)          -> frontend
+    kModelGone = 6,   // ModelMessage (model_key)                                       -> frontend
+    kPeer = 7,        // PeerMessage            fds: request ring, token ring, the peer's doorbell,
+                      //                             the peer's board
+    kPeerGone = 8,    // PeerGoneMessage: fence it: read its ring to the end once, unmap
+    kWeights = 9,     // ModelMessage           fds: weights (sealed)                   -> worker
+    kKvArena = 10,    // KvArenaMessage         fds: KV arena                           -> worker
+    kStart = 11,      // nothing: all of the above is complete
+    kDrain = 12,      // finish what you have, take nothing new, then exit with kExitOk
+    kLoad = 13,       // LoadMessage            fds: weights, vocabulary                -> loader
+    kHealth = 14,     // HealthMessage: what the supervisor knows that boards do not    -> frontend
+    kModelFile = 15,  // ModelFileMessage       fds: the file; before kLoad or kTask    -> loader
+    kTask = 16,       // TaskMessage            fds: output, then what the task reads   -> loader
 
     // child -> supervisor
     kReady = 32,         // ReadyMessage
@@ -130,9 +133,19 @@ struct PeerGoneMessage {
 };
 static_assert(sizeof(PeerGoneMessage) == 16);
 
-struct LoadMessage {
-    uint64_t file_bytes;
+// One of the files a model consists of; at most kModelFilesMax.
+struct ModelFileMessage {
+    uint64_t bytes;
+    char name[256];  // within its directory: "model.gguf", "1_Pooling/config.json"
 };
+static_assert(sizeof(ModelFileMessage) == 264);
+
+struct LoadMessage {
+    uint64_t file_bytes;  // of all files
+    uint32_t file_count;
+    uint32_t reserved;
+};
+static_assert(sizeof(LoadMessage) == 16);
 
 struct LoadProgressMessage {
     uint32_t percent;  // 0 .. 100

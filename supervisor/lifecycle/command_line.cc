@@ -21,11 +21,25 @@ std::string help_of(const ParamRow& row) {
     return help;
 }
 
-// "--server.listen", and "--listen" where that is the usual one.
+// The short forms of usual flags.
+struct ShortFlag {
+    std::string_view key;
+    std::string_view flag;
+};
+constexpr ShortFlag kShortFlags[] = {
+    {"server.listen", "--listen"},
+    {"server.model", "--model"},
+    {"server.workers", "--workers"},
+    {"model.tl_tiles", "--tl-tiles"},
+};
+
+// "--server.listen", with the short form before it where there is one.
 std::string flag_names(const ParamRow& row) {
     const std::string key = std::string(row.section) + "." + std::string(row.name);
-    const bool usual = key == "server.listen" || key == "server.model" || key == "server.workers";
-    return (usual ? "--" + std::string(row.name) + "," : std::string()) + "--" + key;
+    for (const ShortFlag& usual : kShortFlags) {
+        if (usual.key == key) return std::string(usual.flag) + ",--" + key;
+    }
+    return "--" + key;
 }
 
 void add_flags(CLI::App& app, Flags& flags) {

@@ -1,7 +1,6 @@
-// The command line of bitnetd. Every row of params.def is a flag --section.name; --listen, --model
-// and
-// --workers are short for the usual ones. Read in order: defaults, file, environment, flags; a list
-// in a later source replaces the earlier one's.
+// The command line of bitnetd. Every row of params.def is a flag --section.name; --listen, --model,
+// --workers and --tl-tiles are short for the usual ones. Read in order: defaults, file,
+// environment, flags; a list in a later source replaces the earlier one's.
 #pragma once
 
 #include <string>

@@ -1,10 +1,6 @@
 #include "supervisor/lifecycle/model_store.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 
 #include "common/base/clock.h"
@@ -23,25 +19,6 @@ constexpr uint32_t kPercentLogStep = 25;
 
 // A refusal goes to the log and to /health; one line is enough.
 constexpr size_t kRefusalBytesMax = 1024;
-
-struct OpenFile {
-    Fd fd;
-    uint64_t bytes;
-};
-
-Result<OpenFile> open_model(const std::string& path) {
-    // O_NONBLOCK: a pipe put in the file's place must not stop the supervisor.
-    Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-    if (!fd) return io_error("open " + path, errno);
-    struct stat info {};
-    if (fstat(fd.get(), &info) != 0) return io_error("fstat " + path, errno);
-    if (S_ISDIR(info.st_mode)) {
-        return unsupported(path + " is a directory; expected one GGUF file");
-    }
-    if (!S_ISREG(info.st_mode)) return invalid(path + " is not a regular file");
-    if (info.st_size == 0) return invalid(path + " is empty");
-    return OpenFile{std::move(fd), static_cast<uint64_t>(info.st_size)};
-}
 
 std::string printable(std::string_view text) {
     std::string line(text.substr(0, kRefusalBytesMax));
@@ -80,10 +57,10 @@ void ModelStore::load_next() {
 
 Result<void> ModelStore::start_loader(size_t model_index) {
     Model& model = models_[model_index];
-    BITNETD_ASSIGN(const OpenFile file, open_model(model.source.path));
+    BITNETD_ASSIGN(const std::vector<ModelFile> files, open_model_files(model.source.path));
     auto load = std::make_unique<Load>();
     load->model_index = model_index;
-    load->file_bytes = file.bytes;
+    load->file_bytes = total_bytes(files);
     // One byte long until the loader knows the real size and grows them.
     BITNETD_ASSIGN(load->weights, shm::Segment::create_memfd("bitnetd-weights", 1));
     BITNETD_ASSIGN(load->vocabulary, shm::Segment::create_memfd("bitnetd-vocabulary", 1));
@@ -103,15 +80,25 @@ Result<void> ModelStore::start_loader(size_t model_index) {
     model.state = ModelState::kLoading;
     log::info("model_loading", {{"id", model.source.id},
                                 {"path", model.source.path},
-                                {"bytes", file.bytes},
+                                {"files", files.size()},
+                                {"bytes", load->file_bytes},
                                 {"pid", load->child->pid()},
                                 {"percent", 0}});
-    const shm::LoadMessage message{file.bytes};
-    const int fds[] = {file.fd.get(), load->weights.get(), load->vocabulary.get()};
     load_ = std::move(load);
-    load_->child->send_text(shm::MessageType::kSettings, print_settings(params));
-    load_->child->send(shm::MessageType::kLoad, message, fds);
+    send_order(files);
     return {};
+}
+
+void ModelStore::send_order(std::span<const ModelFile> files) {
+    Child& child = *load_->child;
+    child.send_text(shm::MessageType::kSettings, print_settings(settings_.params));
+    for (const ModelFile& file : files) {
+        const int fd = file.fd.get();
+        child.send(shm::MessageType::kModelFile, file.message(), std::span(&fd, 1));
+    }
+    const shm::LoadMessage message{load_->file_bytes, static_cast<uint32_t>(files.size()), 0};
+    const int fds[] = {load_->weights.get(), load_->vocabulary.get()};
+    child.send(shm::MessageType::kLoad, message, fds);
 }
 
 void ModelStore::refuse(Model& model, std::string why) {

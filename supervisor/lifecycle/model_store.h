@@ -1,6 +1,6 @@
 // The models: runs one loader after another, checks what it made, and keeps the sealed segments
-// that outlive every worker and frontend. The supervisor opens the file and passes the descriptor;
-// it never reads a byte of it.
+// that outlive every worker and frontend. The supervisor opens the files (model_files.h) and passes
+// the descriptors; it never reads a byte of them.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "supervisor/lifecycle/child.h"
+#include "supervisor/lifecycle/model_files.h"
 #include "supervisor/lifecycle/settings_check.h"
 
 namespace bitnetd::supervisor {
@@ -65,6 +66,7 @@ class ModelStore final : private ChildOwner {
     };
     void load_next();
     Result<void> start_loader(size_t model_index);
+    void send_order(std::span<const ModelFile> files);
     void refuse(Model& model, std::string why);
 
     void on_message(Child& child, shm::Message& message) override;

@@ -6,7 +6,9 @@
 #include <bit>
 #include <charconv>
 
+#include "common/gguf/split_name.h"
 #include "common/log/log.h"
+#include "common/quant/ternary_matrix.h"
 #include "shm/abi/control_abi.h"
 
 namespace bitnetd::supervisor {
@@ -99,6 +101,18 @@ Result<std::vector<ModelSource>> check_models(const Params& params) {
     return models;
 }
 
+// What files do not say about models; the loader gets it as it stands.
+Result<void> check_model_settings(const Params& params) {
+    if (auto layout = quant::parse_i2s_layout(params.model_i2s_layout); !layout.ok()) {
+        return std::move(layout).error().within("model.i2s_layout");
+    }
+    if (auto tiles = quant::parse_tiles(params.model_tl_tiles); !tiles.ok()) {
+        return std::move(tiles).error().within("model.tl_tiles");
+    }
+    BITNETD_TRY(one_of("model.activation", params.model_activation, {"auto", "silu", "relu2"}));
+    return one_of("model.pooling", params.model_pooling, {"auto", "none", "mean", "last"});
+}
+
 Result<void> check_values(const Params& params) {
     log::Level level;
     log::Format format;
@@ -108,6 +122,7 @@ Result<void> check_values(const Params& params) {
     if (!log::parse_format(params.log_format, format)) {
         return one_of("log.format", params.log_format, {"auto", "text", "json"});
     }
+    BITNETD_TRY(check_model_settings(params));
     BITNETD_TRY(one_of("auth.mode", params.auth_mode, {"", "none"}));
     BITNETD_TRY(one_of("worker.kernel_isa", params.worker_kernel_isa,
                        {"auto", "scalar", "avx2", "avx512", "avx512vnni"}));
@@ -136,6 +151,16 @@ Result<void> check_values(const Params& params) {
     return {};
 }
 
+// What clients call a model that the operator gave no name.
+std::string id_of_path(std::string_view path) {
+    while (path.ends_with('/'))
+        path.remove_suffix(1);
+    std::string_view name = path.substr(path.rfind('/') + 1);
+    if (const auto split = gguf::parse_split_name(name)) return split->prefix;
+    if (name.ends_with(".gguf")) name.remove_suffix(5);
+    return std::string(name);
+}
+
 }  // namespace
 
 Result<ModelSource> parse_model_source(std::string_view text) {
@@ -146,9 +171,7 @@ Result<ModelSource> parse_model_source(std::string_view text) {
         source.path = text.substr(equals + 1);
     } else {
         source.path = text;
-        std::string_view name = text.substr(text.rfind('/') + 1);
-        if (name.ends_with(".gguf")) name.remove_suffix(5);
-        source.id = name;
+        source.id = id_of_path(text);
     }
     if (source.path.empty()) {
         return invalid("server.model: \"" + std::string(text) + "\" names no file");

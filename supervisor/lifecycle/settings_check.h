@@ -21,10 +21,9 @@ struct ModelSource {
     std::string path;
 };
 
-// FILE (the id is the file's name without folder and ".gguf") or ID=FILE. What stands before the
-// first '=' is an id when it consists of letters, digits and "._:@/-" and does not begin with '.'
-// or
-// '/'.
+// PATH (the id is its last name, without ".gguf" and what numbers the parts of a split file) or
+// ID=PATH. What stands before the first '=' is an id when it consists of letters, digits and
+// "._:@/-" and does not begin with '.' or '/'.
 Result<ModelSource> parse_model_source(std::string_view text);
 
 // The configuration, understood.

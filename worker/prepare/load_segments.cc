@@ -4,9 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <utility>
-#include <vector>
 
 #include "common/base/crash_point.h"
 #include "common/log/log.h"
@@ -42,13 +40,11 @@ Result<void> fill_vocabulary(std::span<const std::byte> image, int fd) {
 
 }  // namespace
 
-Result<shm::ModelFacts> load_segments(int model_fd, int weights_fd, int vocabulary_fd,
+Result<shm::ModelFacts> load_segments(std::vector<NamedSource> files, const PrepareOptions& options,
+                                      int weights_fd, int vocabulary_fd,
                                       const LoadProgress& progress) {
     progress("validate", 0);
-    BITNETD_ASSIGN(auto source, FdSource::open(model_fd));
-    std::vector<NamedSource> files;
-    files.push_back({"model.gguf", std::make_unique<FdSource>(std::move(source))});
-    BITNETD_ASSIGN(const auto preparation, Preparation::open(std::move(files), {}));
+    BITNETD_ASSIGN(const auto preparation, Preparation::open(std::move(files), options));
     BITNETD_ASSIGN(const auto facts, fill_weights(preparation, weights_fd, progress));
     BITNETD_TRY(fill_vocabulary(preparation.vocabulary(), vocabulary_fd));
     progress("seal", 100);

@@ -22,6 +22,7 @@
 #include "shm/abi/weights_abi.h"
 #include "shm/control/channel.h"
 #include "shm/control/child_link.h"
+#include "shm/control/text_field.h"
 #include "shm/segment/segment.h"
 #include "tests/support/golden.h"
 
@@ -55,10 +56,20 @@ class Loader {
     void send_load(const std::filesystem::path& path) {
         const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
         if (!file) throw std::runtime_error("cannot open " + path.string());
-        const shm::LoadMessage load{std::filesystem::file_size(path)};
-        const int fds[] = {file.get(), weights_.get(), vocabulary_.get()};
+        shm::ModelFileMessage named{};
+        named.bytes = std::filesystem::file_size(path);
+        shm::set_field(named.name, path.filename().string());
+        const int file_fds[] = {file.get()};
         if (!channel_->send_text(MessageType::kSettings, print_settings(Params{})).ok() ||
-            !channel_->send(MessageType::kLoad, load, fds).ok()) {
+            !channel_->send(MessageType::kModelFile, named, file_fds).ok()) {
+            throw std::runtime_error("cannot send");
+        }
+        send_order({named.bytes, 1, 0});
+    }
+
+    void send_order(const shm::LoadMessage& load) {
+        const int fds[] = {weights_.get(), vocabulary_.get()};
+        if (!channel_->send(MessageType::kLoad, load, fds).ok()) {
             throw std::runtime_error("cannot send");
         }
     }
@@ -176,6 +187,13 @@ TEST(LoaderProcess, EndsWithItsSupervisor) {
 TEST(LoaderProcess, RefusesOrdersOutOfTurn) {
     Loader loader;
     ASSERT_TRUE(loader.channel().send(MessageType::kStart).ok());
+    EXPECT_EQ(loader.wait_end(), kExitProtocol);
+}
+
+TEST(LoaderProcess, RefusesAnOrderWithoutItsFiles) {
+    Loader loader;
+    ASSERT_TRUE(loader.channel().send_text(MessageType::kSettings, print_settings(Params{})).ok());
+    loader.send_order({1, 1, 0});
     EXPECT_EQ(loader.wait_end(), kExitProtocol);
 }
 

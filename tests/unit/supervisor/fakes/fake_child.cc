@@ -114,8 +114,20 @@ int fake_loader() {
     const uint64_t deadline = monotonic_ns() + kStartTimeoutMs * kNsPerMs;
     auto settings = channel.wait(deadline);
     auto order = channel.wait(deadline);
-    if (!settings.ok() || !order.ok() || order->fds.size() != 3) return kExitProtocol;
+    uint32_t files = 0;
+    uint64_t file_bytes = 0;
+    while (order.ok() && order->type == shm::MessageType::kModelFile) {
+        const auto file = order->as<shm::ModelFileMessage>();
+        if (!file.ok() || order->fds.size() != 1) return kExitProtocol;
+        ++files;
+        file_bytes += file->bytes;
+        order = channel.wait(deadline);
+    }
+    if (!settings.ok() || !order.ok() || order->fds.size() != 2) return kExitProtocol;
     const auto load = order->as<shm::LoadMessage>();
+    if (!load.ok() || load->file_count != files || load->file_bytes != file_bytes) {
+        return kExitProtocol;
+    }
     const std::string how = environment("BITNETD_FAKE_LOADER");
     if (how == "refuse") {
         static_cast<void>(channel.send_text(shm::MessageType::kLoadFailed,
@@ -128,13 +140,13 @@ int fake_loader() {
     shm::set_field(progress.phase, "pack");
     static_cast<void>(channel.send(shm::MessageType::kLoadProgress, progress));
     constexpr uint64_t kBytes = 8192;
-    if (ftruncate(order->fds[1].get(), kBytes) != 0 ||
-        ftruncate(order->fds[2].get(), kBytes) != 0) {
+    if (ftruncate(order->fds[0].get(), kBytes) != 0 ||
+        ftruncate(order->fds[1].get(), kBytes) != 0) {
         return kExitInternal;
     }
     if (how != "unsealed") {
+        BITNETD_CHECK(shm::seal_weights(order->fds[0].get()).ok());
         BITNETD_CHECK(shm::seal_weights(order->fds[1].get()).ok());
-        BITNETD_CHECK(shm::seal_weights(order->fds[2].get()).ok());
     }
     static_cast<void>(channel.send(shm::MessageType::kLoaded, facts_of(load->file_bytes, kBytes)));
     return kExitOk;

@@ -32,11 +32,12 @@ TEST(CommandLine, EveryRowIsInTheHelp) {
 
 TEST(CommandLine, ShortFlagsAndListsTakeSeveral) {
     auto line = read({"--listen", "127.0.0.1:1", "--listen", "[::1]:2", "--model", "a", "--model",
-                      "b=c", "--workers", "3"});
+                      "b=c", "--workers", "3", "--tl-tiles", "640x2560=160,64,32"});
     ASSERT_TRUE(line.ok()) << line.error().message;
     EXPECT_EQ(line->params.server_listen, (std::vector<std::string>{"127.0.0.1:1", "[::1]:2"}));
     EXPECT_EQ(line->params.server_model, (std::vector<std::string>{"a", "b=c"}));
     EXPECT_EQ(line->params.server_workers, 3u);
+    EXPECT_EQ(line->params.model_tl_tiles, "640x2560=160,64,32");
     EXPECT_EQ(line->action, CommandLine::Action::kRun);
 }
 

@@ -78,6 +78,27 @@ TEST(SettingsCheck, WrongValues) {
     expect_refused(params, "server.listen");
 }
 
+TEST(SettingsCheck, WhatFilesDoNotSayAboutModels) {
+    Params params = good();
+    params.model_i2s_layout = "sequential";
+    params.model_tl_tiles = "640x2560=160,64,32;2560x640=320,64,32";
+    params.model_activation = "relu2";
+    params.model_pooling = "last";
+    EXPECT_TRUE(check_settings(params).ok());
+    params = good();
+    params.model_i2s_layout = "32/128";
+    expect_refused(params, "model.i2s_layout: I2_S layout '32/128' is none of 128/32, 64/16");
+    params = good();
+    params.model_tl_tiles = "640x2560";
+    expect_refused(params, "model.tl_tiles: tile '640x2560' is not of the form");
+    params = good();
+    params.model_activation = "gelu";
+    expect_refused(params, "model.activation");
+    params = good();
+    params.model_pooling = "max";
+    expect_refused(params, "model.pooling");
+}
+
 TEST(SettingsCheck, ModelsNeedDistinctIds) {
     Params params = good();
     params.server_model = {};
@@ -98,14 +119,17 @@ TEST(SettingsCheck, ModelSources) {
          {Case{"demo=/m/x.gguf", "demo", "/m/x.gguf"}, Case{"/m/x.gguf", "x", "/m/x.gguf"},
           Case{"x.bin", "x.bin", "x.bin"}, Case{"/m/a=b.gguf", "a=b", "/m/a=b.gguf"},
           Case{"./a=b.gguf", "a=b", "./a=b.gguf"},
-          Case{"org/name:7b@v1=f.gguf", "org/name:7b@v1", "f.gguf"}}) {
+          Case{"org/name:7b@v1=f.gguf", "org/name:7b@v1", "f.gguf"},
+          Case{"/m/big-00002-of-00003.gguf", "big", "/m/big-00002-of-00003.gguf"},
+          Case{"/m/checkpoint/", "checkpoint", "/m/checkpoint/"}}) {
         auto source = parse_model_source(c.text);
         ASSERT_TRUE(source.ok()) << source.error().message;
         EXPECT_EQ(source->id, c.id);
         EXPECT_EQ(source->path, c.path);
     }
-    for (const std::string& text : {std::string(), std::string("demo="), std::string("/m/.gguf"),
-                                    std::string(200, 'a') + "=f", "f=" + std::string(600, 'a')}) {
+    for (const std::string& text :
+         {std::string(), std::string("demo="), std::string("/m/.gguf"), std::string("/"),
+          std::string(200, 'a') + "=f", "f=" + std::string(600, 'a')}) {
         EXPECT_FALSE(parse_model_source(text).ok()) << text;
     }
 }
