@@ -14,6 +14,7 @@
 #include <random>
 
 #include "common/base/bytes.h"
+#include "common/gguf/gguf_reader.h"
 #include "common/text/vocabulary_image.h"
 #include "tests/support/golden.h"
 #include "tests/unit/worker/prepare/model_file.h"
@@ -40,9 +41,11 @@ struct Packed {
         return load<TensorEntry>(segment.data() + sizeof(WeightsHeader) +
                                  index * sizeof(TensorEntry));
     }
-    TensorEntry find(TensorPart part, uint32_t layer) const {
+    TensorEntry find(TensorPart part, uint32_t layer,
+                     shm::TensorRole role = shm::TensorRole::kWeight) const {
         for (uint32_t i = 0; i < header().tensor_count; ++i) {
-            if (entry(i).part == part && entry(i).layer == layer) return entry(i);
+            const TensorEntry each = entry(i);
+            if (each.part == part && each.layer == layer && each.role == role) return each;
         }
         throw std::runtime_error("no such part");
     }
@@ -170,7 +173,7 @@ TEST(Prepare, TakesBiasesAndItsOwnOutputMatrix) {
     const auto packed = prepare_bytes(file.bytes());
     ASSERT_TRUE(packed.ok()) << packed.error().message;
     expect_abi(*packed);
-    const TensorEntry bias = packed->find(TensorPart::kAttnQBias, 0);
+    const TensorEntry bias = packed->find(TensorPart::kAttnQ, 0, shm::TensorRole::kBias);
     EXPECT_EQ(load<float>(packed->segment.data() + bias.offset), 2.0f);
     EXPECT_EQ(packed->find(TensorPart::kOutput, shm::kNoLayer).rows, ModelFile::kVocab);
 }
@@ -315,7 +318,7 @@ TEST(Prepare, RefusesTensorsThatDoNotFit) {
              f.tensors["blk.0.ffn_up.weight"] = {
                  {128, 256}, quant::Type::kQ8_0, std::vector<std::byte>(256 * 4 * 34)};
          }},
-        {"code 3", "blk.0.ffn_up.weight': row 0: weight", code_3},
+        {"code 3", "blk.0.ffn_up.weight': row 0, column", code_3},
         {"a NaN scale", "blk.0.ffn_down.weight': its scale", nan_scale},
         {"a NaN norm", "blk.1.ffn_norm.weight': row 0: element 2", nan_norm},
         {"no tokens", "tokenizer.ggml.tokens", [](auto& f) { f.tokens.clear(); }},
