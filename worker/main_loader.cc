@@ -6,6 +6,7 @@
 //   <- kLoad (LoadMessage; fds: weights memfd, vocabulary memfd)
 //   -> kLoadProgress ...
 //   -> kLoaded (ModelFacts), or kLoadFailed (why); then it exits with a code of exit_codes.h.
+// bitnetctl starts one for a task: kTask comes in kLoad's place (worker/tasks/task.h).
 // It parses untrusted files, so it confines itself before the first message: no other file, no
 // socket, no program (common/confine).
 #include <poll.h>
@@ -25,6 +26,7 @@
 #include "shm/control/child_link.h"
 #include "shm/control/text_field.h"
 #include "worker/prepare/load_segments.h"
+#include "worker/tasks/task.h"
 
 namespace bitnetd::worker {
 namespace {
@@ -73,7 +75,7 @@ void apply(const Params& settings) {
 struct Order {
     PrepareOptions options;
     std::vector<NamedSource> files;
-    shm::Message message;  // kLoad with its two descriptors
+    shm::Message message;  // kLoad with its two descriptors, or kTask
 };
 
 Result<shm::Message> next_message(shm::Channel& channel) {
@@ -102,7 +104,7 @@ Result<NamedSource> take_file(shm::Message& message) {
     return out;
 }
 
-// Everything up to and including kLoad.
+// Everything up to and including kLoad or kTask.
 Result<Order> receive_order(shm::Channel& channel) {
     BITNETD_ASSIGN(const auto settings, next_message(channel));
     if (settings.type != shm::MessageType::kSettings) {
@@ -119,6 +121,7 @@ Result<Order> receive_order(shm::Channel& channel) {
         BITNETD_ASSIGN(NamedSource file, take_file(order.message));
         order.files.push_back(std::move(file));
     }
+    if (order.message.type == shm::MessageType::kTask) return order;
     if (order.message.type != shm::MessageType::kLoad) {
         return out_of_turn(order.message, shm::MessageType::kLoad);
     }
@@ -154,6 +157,13 @@ int report(shm::Channel& channel, const Result<shm::ModelFacts>& facts) {
     return facts.ok() ? kExitOk : exit_code_of(facts.error());  // the supervisor logs the refusal
 }
 
+// bitnetctl prints the outcome.
+int do_task(shm::Channel& channel, Order order) {
+    const auto done = serve_task(channel, order.message, std::move(order.files), order.layout);
+    if (const auto sent = flush_all(channel); !sent.ok()) return kExitLostSupervisor;
+    return done.ok() ? kExitOk : exit_code_of(done.error());
+}
+
 int run() {
     close_fds_from(shm::kControlFd + 1);
     if (const auto confined = confine(Profile::kLoader); !confined.ok()) {
@@ -166,6 +176,9 @@ int run() {
         log::error("no_order", {{"error", order.error().message},
                                 {"hint", "bitnetd-loader is started by bitnetd"}});
         return channel.closed() ? kExitLostSupervisor : kExitProtocol;
+    }
+    if (order->message.type == shm::MessageType::kTask) {
+        return do_task(channel, std::move(*order));
     }
     return report(channel, load(channel, std::move(*order)));
 }

@@ -24,6 +24,46 @@ void put_text(std::vector<std::byte>& out, std::string_view text) {
     put_bytes(out, std::as_bytes(std::span(text)));
 }
 
+// A number in the width that `type` has in a file.
+template <typename T>
+void put_number(std::vector<std::byte>& out, ValueType type, T number) {
+    switch (type) {
+        case ValueType::kU8:
+        case ValueType::kBool:
+            return put(out, static_cast<uint8_t>(number));
+        case ValueType::kI8:
+            return put(out, static_cast<int8_t>(number));
+        case ValueType::kU16:
+            return put(out, static_cast<uint16_t>(number));
+        case ValueType::kI16:
+            return put(out, static_cast<int16_t>(number));
+        case ValueType::kU32:
+            return put(out, static_cast<uint32_t>(number));
+        case ValueType::kI32:
+            return put(out, static_cast<int32_t>(number));
+        case ValueType::kU64:
+            return put(out, static_cast<uint64_t>(number));
+        case ValueType::kI64:
+            return put(out, static_cast<int64_t>(number));
+        case ValueType::kF32:
+            return put(out, static_cast<float>(number));
+        case ValueType::kF64:
+            return put(out, static_cast<double>(number));
+        case ValueType::kString:
+        case ValueType::kArray:
+            break;
+    }
+    BITNETD_CHECK(false);
+}
+
+void put_array(std::vector<std::byte>& out, const Array& array) {
+    put(out, static_cast<uint32_t>(array.element));
+    put(out, array.count);
+    put_bytes(out, array.scalars);
+    for (const std::string& text : array.strings)
+        put_text(out, text);
+}
+
 }  // namespace
 
 Writer::Writer(uint64_t alignment) : alignment_(alignment) {
@@ -92,6 +132,19 @@ void Writer::add_f32s(std::string_view key, std::span<const float> values) {
     put(keys_, static_cast<uint32_t>(ValueType::kF32));
     put(keys_, uint64_t{values.size()});
     put_bytes(keys_, std::as_bytes(values));
+}
+
+void Writer::add(std::string_view key, const Value& value) {
+    add_key(key, value.type);
+    if (const auto* text = std::get_if<std::string>(&value.content)) return put_text(keys_, *text);
+    if (const auto* array = std::get_if<Array>(&value.content)) return put_array(keys_, *array);
+    std::visit(
+        [&](const auto& number) {
+            if constexpr (std::is_arithmetic_v<std::decay_t<decltype(number)>>) {
+                put_number(keys_, value.type, number);
+            }
+        },
+        value.content);
 }
 
 void Writer::add_tensor(std::string_view name, std::span<const uint64_t> dims, quant::Type type) {

@@ -31,6 +31,8 @@ class Writer {
     void add_texts(std::string_view key, std::span<const std::string> values);
     void add_i32s(std::string_view key, std::span<const int32_t> values);
     void add_f32s(std::string_view key, std::span<const float> values);
+    // As it was read.
+    void add(std::string_view key, const Value& value);
 
     // dims fastest-varying first, 0 to 4 of them.
     void add_tensor(std::string_view name, std::span<const uint64_t> dims, quant::Type type);

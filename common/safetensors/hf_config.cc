@@ -25,6 +25,7 @@ struct ModelClass {
     std::string_view activation;
     bool tie_word_embeddings;
     uint64_t head_dim;  // 0: hidden_size / heads
+    bool has_head = true;
 };
 
 constexpr ModelClass kClasses[] = {
@@ -34,6 +35,11 @@ constexpr ModelClass kClasses[] = {
     {"Qwen2ForCausalLM", Family::kQwen2, "qwen2", 1e-6, 10000, "silu", false, 0},
     {"Qwen3ForCausalLM", Family::kQwen3, "qwen3", 1e-6, 10000, "silu", false, 128},
     {"Gemma3ForCausalLM", Family::kGemma3, "gemma3", 1e-6, 1e6, "gelu_pytorch_tanh", true, 256},
+    {"LlamaModel", Family::kLlama, "llama", 1e-6, 10000, "silu", true, 0, false},
+    {"Qwen2Model", Family::kQwen2, "qwen2", 1e-6, 10000, "silu", true, 0, false},
+    {"Qwen3Model", Family::kQwen3, "qwen3", 1e-6, 10000, "silu", true, 128, false},
+    {"Gemma3TextModel", Family::kGemma3, "gemma3", 1e-6, 1e6, "gelu_pytorch_tanh", true, 256,
+     false},
 };
 
 Result<const ModelClass*> class_of(const Fields& fields) {
@@ -154,6 +160,9 @@ Result<ModelConfig> parse_model_config(std::string_view text) {
     ModelConfig out;
     out.family = known->family;
     out.architecture = known->architecture;
+    out.has_head = known->has_head;
+    BITNETD_FIELD(out.name, fields.text("_name_or_path"));
+    out.name.erase(0, out.name.rfind('/') + 1);
     BITNETD_TRY(parse_sizes(fields, *known, out));
     BITNETD_TRY(parse_ids(fields, out));
     out.rms_norm_eps = known->rms_norm_eps;

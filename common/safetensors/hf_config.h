@@ -42,6 +42,8 @@ struct RopeScaling {
 struct ModelConfig {
     Family family = Family::kLlama;
     std::string architecture;  // architectures[0]
+    std::string name;          // the end of _name_or_path, "" when absent
+    bool has_head = true;      // false: only the layers, as embedding models are stored
     uint64_t hidden_size = 0;
     uint64_t layers = 0;
     uint64_t intermediate_size = 0;

@@ -13,9 +13,8 @@ struct Name {
 };
 
 constexpr Name kOutsideLayers[] = {
-    {"model.embed_tokens.weight", "token_embd.weight"},
-    {"model.norm.weight", "output_norm.weight"},
-    {"lm_head.weight", "output.weight"},
+    {"embed_tokens.weight", "token_embd.weight"},
+    {"norm.weight", "output_norm.weight"},
 };
 
 // Matrices, which may have a bias, a scale and a norm of their own input.
@@ -82,24 +81,75 @@ std::optional<TensorName> in_layer(std::string_view name, const std::string& blo
     return find_norm(kNormsBeforeFfn, name, block);
 }
 
+// The layer of "layers.3.", "blk.3." and the like, which is cut off together with `prefix`.
+std::optional<uint64_t> take_layer(std::string_view prefix, std::string_view& name) {
+    if (!name.starts_with(prefix)) return std::nullopt;
+    std::string_view rest = name.substr(prefix.size());
+    uint64_t layer = 0;
+    const auto [at, error] = std::from_chars(rest.data(), rest.data() + rest.size(), layer);
+    const auto digits = static_cast<size_t>(at - rest.data());
+    if (error != std::errc() || layer >= kLayersMax || digits == rest.size() || *at != '.' ||
+        (digits > 1 && rest.front() == '0')) {
+        return std::nullopt;
+    }
+    name = rest.substr(digits + 1);
+    return layer;
+}
+
+// The checkpoint's name for "attn_q" and the like; of several the first.
+template <size_t count>
+std::string_view hf_part(const Name (&names)[count], std::string_view gguf) {
+    for (const Name& name : names) {
+        if (name.gguf == gguf) return name.hf;
+    }
+    return {};
+}
+
+std::string_view hf_norm(std::string_view gguf, Family family) {
+    // 1bitLLM's own words for the norms inside a block.
+    if (family == Family::kBitnet1 && gguf == "attn_sub_norm") return "self_attn.inner_attn_ln";
+    if (family == Family::kBitnet1 && gguf == "ffn_sub_norm") return "mlp.ffn_layernorm";
+    if (const auto found = hf_part(kNorms, gguf); !found.empty()) return found;
+    if (family == Family::kGemma3) return hf_part(kNormsGemma3, gguf);
+    return hf_part(kNormsBeforeFfn, gguf);
+}
+
 }  // namespace
 
 std::optional<TensorName> find_gguf_name(std::string_view hf_name, Family family) {
+    if (hf_name == "lm_head.weight") return TensorName{"output.weight", Part::kItself, false};
+    constexpr std::string_view kModel = "model.";
+    if (hf_name.starts_with(kModel)) hf_name.remove_prefix(kModel.size());
     for (const Name& known : kOutsideLayers) {
         if (hf_name == known.hf) return TensorName{std::string(known.gguf), Part::kItself, false};
     }
-    constexpr std::string_view kLayers = "model.layers.";
-    if (!hf_name.starts_with(kLayers)) return std::nullopt;
-    hf_name.remove_prefix(kLayers.size());
-    uint64_t layer = 0;
-    const char* const begin = hf_name.data();
-    const auto [at, error] = std::from_chars(begin, begin + hf_name.size(), layer);
-    const auto digits = static_cast<size_t>(at - begin);
-    if (error != std::errc() || layer >= kLayersMax || digits == hf_name.size() || *at != '.' ||
-        (digits > 1 && hf_name.front() == '0')) {
-        return std::nullopt;
+    const auto layer = take_layer("layers.", hf_name);
+    if (!layer) return std::nullopt;
+    return in_layer(hf_name, "blk." + std::to_string(*layer) + ".", family);
+}
+
+std::string hf_name_of(std::string_view gguf_name, Family family) {
+    if (gguf_name == "output.weight") return "lm_head.weight";
+    if (const auto name = hf_part(kOutsideLayers, gguf_name); !name.empty()) {
+        return "model." + std::string(name);
     }
-    return in_layer(hf_name.substr(digits + 1), "blk." + std::to_string(layer) + ".", family);
+    const auto layer = take_layer("blk.", gguf_name);
+    if (!layer) return {};
+    const std::string block = "model.layers." + std::to_string(*layer) + ".";
+    const size_t dot = gguf_name.rfind('.');
+    if (dot == std::string_view::npos) return {};
+    const std::string_view part = gguf_name.substr(0, dot);
+    const std::string_view ending = gguf_name.substr(dot);
+    if (const auto name = hf_part(kProjections, part); !name.empty()) {
+        return block + std::string(name) + std::string(ending);
+    }
+    if (const auto name = hf_norm(part, family); !name.empty()) {
+        return block + std::string(name) + std::string(ending);
+    }
+    constexpr std::string_view kNormIn = "_norm_in";
+    if (!part.ends_with(kNormIn)) return {};
+    const auto name = hf_part(kProjections, part.substr(0, part.size() - kNormIn.size()));
+    return name.empty() ? "" : block + std::string(name) + ".norm" + std::string(ending);
 }
 
 }  // namespace bitnetd::safetensors

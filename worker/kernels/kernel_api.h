@@ -19,6 +19,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "worker/kernels/block_format.h"
+
 namespace bitnetd::kernels {
 
 // Attention keeps one page of scores and one head of sums on its stack: the bounds of page_tokens
@@ -61,6 +63,42 @@ using QuantiseRows = void (*)(int32_t m, int32_t k, const float* x, int64_t x_st
 using TernaryGemm = void (*)(int32_t m, int32_t n, int32_t k_padded, const int8_t* q,
                              const int32_t* q_sum, const float* x_scale, const uint8_t* w,
                              float w_scale, float* y, int64_t y_stride) noexcept;
+
+// int8 quantisation in blocks of 32 columns, for block_gemm. With largest = max |x| of a block:
+//   largest < kBlockFloor: d = 0 and q = 0
+//   else d = largest / 127 and q = x * (127 / largest) rounded to nearest, ties to even
+//   a block with an infinity or NaN gets d = NaN, so that its products show it
+//   x      float [m][k], row stride x_stride elements, k a multiple of 32
+//   q      int8  [m][k]
+//   d      float [m][k / 32]
+//   q_sum  int32 [m][k / 16]     sum of q over 16 columns
+inline constexpr float kBlockFloor = 0x1p-100f;  // its 127 / largest is finite
+using QuantiseBlocks = void (*)(int32_t m, int32_t k, const float* x, int64_t x_stride, int8_t* q,
+                                float* d, int32_t* q_sum) noexcept;
+
+// y[i][j] = sum over t of dequantised x[i][t] * w[j][t], in order of t, one group of columns with
+// the same factor after the other; sums of a group are exact integers:
+//   acc = fma((float)sum of q * (code - bias), factor * d, acc)
+//   acc = fma((float)sum of q,                 offset * d, acc)      where there are offsets
+//   q, d, q_sum  as quantise_blocks gives them
+//   w            packed matrix of `format`, n rows (block_format.h)
+//   y            float [m] rows of n values, row stride y_stride elements
+// Needs m >= 1, n >= 1, k % unit == 0. The caller splits n across threads at multiples of
+// kStripeRows (offsetting w and y). Cost: reads w once per call from memory, however large m is.
+using BlockGemm = void (*)(BlockFormat format, int32_t m, int32_t n, int32_t k, const int8_t* q,
+                           const float* d, const int32_t* q_sum, const uint8_t* w, float* y,
+                           int64_t y_stride) noexcept;
+
+// The product with the decoded floats themselves, for matrices whose results must not see the
+// activations quantised (the output matrix): y[i][j] = sum over t of x[i][t] * value[j][t], in four
+// sums s[t % 4] with fma, each in order of t; y = (s[0] + s[1]) + (s[2] + s[3]).
+//   x  float [m][k], row stride k; the rest as for block_gemm
+using BlockMatmul = void (*)(BlockFormat format, int32_t m, int32_t n, int32_t k, const float* x,
+                             const uint8_t* w, float* y, int64_t y_stride) noexcept;
+
+// y[t] = value[j][t]: one row of a packed matrix as floats. y float [k].
+using BlockRow = void (*)(BlockFormat format, int32_t k, const uint8_t* w, int64_t j,
+                          float* y) noexcept;
 
 // y[i][t] = x[i][t] * (1 / sqrt(mean(x[i]^2) + eps)) * weight[t]
 //   sum of squares in double, over 16 lanes in the order above; mean = (float)(sum / k);
@@ -149,6 +187,10 @@ struct KernelTable {
     const char* name;  // as the kernel_isa setting names it: "scalar", "avx2", "avx512", ...
     QuantiseRows quantise_rows;
     TernaryGemm ternary_gemm;
+    QuantiseBlocks quantise_blocks;
+    BlockGemm block_gemm;
+    BlockMatmul block_matmul;
+    BlockRow block_row;
     RmsNorm rms_norm;
     AddInPlace add_in_place;
     GatedActivation relu2_gate;

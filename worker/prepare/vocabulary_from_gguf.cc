@@ -156,7 +156,10 @@ Result<void> read_bpe(const gguf::Metadata& keys, VocabularyBuilder& out) {
         return unsupported("key tokenizer.ggml.pre: pre-tokenizer " + quote(out.pre_tokenizer) +
                            " is not known to this build");
     }
-    out.ignore_merges = row->ignore_merges;
+    BITNETD_ASSIGN(const auto ignore_merges, keys.boolean("bitnetd.tokenizer.ignore_merges"));
+    out.ignore_merges = ignore_merges.value_or(row->ignore_merges);
+    BITNETD_ASSIGN(const auto nfc, keys.boolean("bitnetd.tokenizer.nfc"));
+    out.normalise_nfc = nfc.value_or(false);
     out.add_bos = row->add_bos;
     constexpr uint32_t kDefaultId = 11;
     if (out.tokens.size() > kDefaultId) out.bos = out.eos = kDefaultId;
@@ -188,6 +191,20 @@ Result<void> read_model(const gguf::Metadata& keys, VocabularyBuilder& out) {
                        " is neither \"gpt2\" nor \"llama\"");
 }
 
+// Ids of the key `name`, each a token.
+Result<void> read_ids(const gguf::Metadata& keys, const std::string& name, size_t token_count,
+                      std::vector<uint32_t>& out) {
+    BITNETD_ASSIGN(const auto ids, keys.integers(name));
+    if (!ids) return {};
+    for (const int64_t id : *ids) {
+        if (id < 0 || id >= static_cast<int64_t>(token_count)) {
+            return invalid("key " + name + ": " + std::to_string(id) + " is no token");
+        }
+        out.push_back(static_cast<uint32_t>(id));
+    }
+    return {};
+}
+
 // Ids and flags that the file may set over the model's defaults.
 Result<void> read_overrides(const gguf::Metadata& keys, VocabularyBuilder& out) {
     const std::pair<std::string_view, std::optional<uint32_t>*> ids[] = {
@@ -195,7 +212,9 @@ Result<void> read_overrides(const gguf::Metadata& keys, VocabularyBuilder& out) 
         {"unknown_token_id", &out.unknown}, {"padding_token_id", &out.padding},
         {"eot_token_id", &out.eot},
     };
+    BITNETD_ASSIGN(const auto no_defaults, keys.boolean("bitnetd.tokenizer.no_default_ids"));
     for (const auto& [name, place] : ids) {
+        if (no_defaults.value_or(false)) place->reset();
         BITNETD_ASSIGN(const auto id, id_of(keys, name, out.tokens.size()));
         if (id) *place = id;
     }
@@ -207,16 +226,7 @@ Result<void> read_overrides(const gguf::Metadata& keys, VocabularyBuilder& out) 
     for (const auto& [name, place] : flags) {
         BITNETD_ASSIGN(*place, flag_of(keys, name, *place));
     }
-    BITNETD_ASSIGN(const auto suppressed, keys.integers(key("suppress_tokens")));
-    if (!suppressed) return {};
-    for (const int64_t id : *suppressed) {
-        if (id < 0 || id >= static_cast<int64_t>(out.tokens.size())) {
-            return invalid("key tokenizer.ggml.suppress_tokens: " + std::to_string(id) +
-                           " is no token");
-        }
-        out.suppressed.push_back(static_cast<uint32_t>(id));
-    }
-    return {};
+    return read_ids(keys, key("suppress_tokens"), out.tokens.size(), out.suppressed);
 }
 
 // The set of ids that end a generation, and the end of a turn when the file names none.
@@ -226,6 +236,7 @@ Result<void> find_ends(const gguf::Metadata& keys, VocabularyBuilder& out) {
         BITNETD_ASSIGN(const auto id, id_of(keys, name, out.tokens.size()));
         if (id) out.end_ids.push_back(*id);
     }
+    BITNETD_TRY(read_ids(keys, "bitnetd.tokenizer.end_ids", out.tokens.size(), out.end_ids));
     std::array<std::optional<uint32_t>, std::size(kTurnEndTexts)> turn_ends;
     for (uint32_t id = 0; id < out.tokens.size(); ++id) {
         const std::string& token = out.tokens[id];

@@ -85,6 +85,13 @@ struct F32x16 {
         const __m128i* words = reinterpret_cast<const __m128i*>(at);
         return {from_bf16(_mm_loadu_si128(words)), from_bf16(_mm_loadu_si128(words + 1))};
     }
+    static F32x16 load(const int8_t* at) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+        return from({_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))});
+    }
+    static F32x16 from(I32x16 whole) {
+        return {_mm256_cvtepi32_ps(whole.low), _mm256_cvtepi32_ps(whole.high)};
+    }
     static F32x16 load(const float* at, int64_t count) {
         const Mask mask = first(count);
         return {_mm256_maskload_ps(at, mask.low), _mm256_maskload_ps(at + 8, mask.high)};

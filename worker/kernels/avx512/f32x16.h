@@ -65,6 +65,10 @@ struct F32x16 {
     static F32x16 load(const Bf16* at) {
         return from_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
     }
+    static F32x16 load(const int8_t* at) {
+        return from({_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)))});
+    }
+    static F32x16 from(I32x16 whole) { return {_mm512_cvtepi32_ps(whole.v)}; }
     static F32x16 load(const float* at, int64_t count) {
         return {_mm512_maskz_loadu_ps(first(count), at)};
     }

@@ -1,12 +1,13 @@
 // The AVX-512BW kernels. This object may hold code that other CPUs cannot run, so it exports its
 // table and nothing else (tests/lint/check_kernel_symbols).
 #include "worker/kernels/lanes/table.h"
+#include "worker/kernels/avx512/block_dot.h"
 #include "worker/kernels/avx512/f32x16.h"
 #include "worker/kernels/avx512/ternary_dot.h"
 #include "worker/kernels/tables.h"
 
 namespace bitnetd::kernels::avx512 {
 
-constinit const KernelTable kTable = lanes::make_table<F32x16, TernaryDot>("avx512");
+constinit const KernelTable kTable = lanes::make_table<F32x16, TernaryDot, BlockDot>("avx512");
 
 }  // namespace bitnetd::kernels::avx512

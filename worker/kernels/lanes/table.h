@@ -1,20 +1,26 @@
-// One KernelTable from an instruction set's two vector types: F32x16 for the floats, TernaryDot for
-// the ternary product.
+// One KernelTable from an instruction set's three types: F32x16 for the floats, TernaryDot for the
+// ternary product, BlockDot for products of packed blocks.
 #pragma once
 
 #include "worker/kernels/kernel_api.h"
 #include "worker/kernels/lanes/attention.h"
+#include "worker/kernels/lanes/block_gemm.h"
+#include "worker/kernels/lanes/block_matmul.h"
 #include "worker/kernels/lanes/rows.h"
 #include "worker/kernels/lanes/ternary_gemm.h"
 
 namespace bitnetd::kernels::lanes {
 
-template <typename V, typename D>
+template <typename V, typename D, typename B>
 constexpr KernelTable make_table(const char* name) {
     return {
         .name = name,
         .quantise_rows = quantise_rows<V>,
         .ternary_gemm = ternary_gemm<D>,
+        .quantise_blocks = quantise_blocks<V>,
+        .block_gemm = block_gemm<V, B>,
+        .block_matmul = block_matmul<V, B>,
+        .block_row = block_row<V>,
         .rms_norm = rms_norm<V>,
         .add_in_place = add_in_place<V>,
         .relu2_gate = relu2_gate<V>,

@@ -8,6 +8,7 @@
 
 #include "worker/kernels/exp_poly.h"
 #include "worker/kernels/kernel_api.h"
+#include "worker/kernels/reference/blocks.h"
 #include "worker/kernels/reference/half.h"
 #include "worker/kernels/tables.h"
 
@@ -61,13 +62,6 @@ float exp_of(float x) {
         static_cast<int32_t>(std::bit_cast<uint32_t>(t) - std::bit_cast<uint32_t>(kRound));
     const int32_t half = n >> 1;
     return p * power_of_two(half) * power_of_two(n - half);
-}
-
-int8_t quantise(float value, float scale) {
-    float q = value * scale;
-    q = q > -127.0f ? q : -127.0f;
-    q = q < 127.0f ? q : 127.0f;
-    return static_cast<int8_t>((q + kRound) - kRound);
 }
 
 void quantise_rows(int32_t m, int32_t k, const float* x, int64_t x_stride, int8_t* q,
@@ -271,6 +265,10 @@ const KernelTable kTable = {
     .name = "scalar",
     .quantise_rows = quantise_rows,
     .ternary_gemm = ternary_gemm,
+    .quantise_blocks = quantise_blocks,
+    .block_gemm = block_gemm,
+    .block_matmul = block_matmul,
+    .block_row = block_row,
     .rms_norm = rms_norm,
     .add_in_place = add_in_place,
     .relu2_gate = relu2_gate,

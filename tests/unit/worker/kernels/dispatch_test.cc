@@ -27,6 +27,27 @@ void wrong_ternary(int32_t m, int32_t n, int32_t k_padded, const int8_t* q, cons
     right().ternary_gemm(m, n, k_padded, q, q_sum, x_scale, w, w_scale, y, y_stride);
     y[(m - 1) * y_stride + n - 1] += 1.0f;
 }
+void wrong_quantise_blocks(int32_t m, int32_t k, const float* x, int64_t x_stride, int8_t* q,
+                           float* d, int32_t* q_sum) noexcept {
+    right().quantise_blocks(m, k, x, x_stride, q, d, q_sum);
+    q_sum[m * k / 16] = 0;  // one beyond the end
+}
+// Wrong in one format only.
+void wrong_gemm(BlockFormat format, int32_t m, int32_t n, int32_t k, const int8_t* q,
+                const float* d, const int32_t* q_sum, const uint8_t* w, float* y,
+                int64_t y_stride) noexcept {
+    right().block_gemm(format, m, n, k, q, d, q_sum, w, y, y_stride);
+    if (format == BlockFormat::kQ6_K) y[(m - 1) * y_stride + n - 1] += 1.0f;
+}
+void wrong_block_matmul(BlockFormat format, int32_t m, int32_t n, int32_t k, const float* x,
+                        const uint8_t* w, float* y, int64_t y_stride) noexcept {
+    right().block_matmul(format, m, n, k, x, w, y, y_stride);
+    if (format == BlockFormat::kQ2_0) y[0] += 1.0f;
+}
+void wrong_row(BlockFormat format, int32_t k, const uint8_t* w, int64_t j, float* y) noexcept {
+    right().block_row(format, k, w, j, y);
+    if (format == BlockFormat::kQ4_0) y[k - 1] += 1.0f;
+}
 void wrong_norm(int32_t m, int32_t k, const float* x, int64_t x_stride, const float* weight,
                 float eps, float* y, int64_t y_stride) noexcept {
     right().rms_norm(m, k, x, x_stride, weight, eps, y, y_stride);
@@ -105,6 +126,10 @@ struct Spoiled {
 const Spoiled kSpoiled[] = {
     {"quantise_rows", [](KernelTable& t) { t.quantise_rows = wrong_quantise; }},
     {"ternary_gemm", [](KernelTable& t) { t.ternary_gemm = wrong_ternary; }},
+    {"quantise_blocks", [](KernelTable& t) { t.quantise_blocks = wrong_quantise_blocks; }},
+    {"block_gemm", [](KernelTable& t) { t.block_gemm = wrong_gemm; }},
+    {"block_matmul", [](KernelTable& t) { t.block_matmul = wrong_block_matmul; }},
+    {"block_row", [](KernelTable& t) { t.block_row = wrong_row; }},
     {"rms_norm", [](KernelTable& t) { t.rms_norm = wrong_norm; }},
     {"add_in_place", [](KernelTable& t) { t.add_in_place = wrong_add; }},
     {"relu2_gate", [](KernelTable& t) { t.relu2_gate = wrong_relu2; }},

@@ -1,0 +1,164 @@
+#include "supervisor/ctl/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <vector>
+
+#include "common/quant/tiles.h"
+
+namespace bitnetd::supervisor {
+namespace {
+
+constexpr const char* kFileHelp =
+    "A GGUF file, the first part of a split one (NAME-00001-of-0000N.gguf), or a Hugging Face "
+    "directory with config.json and safetensors.";
+constexpr const char* kExitHelp =
+    "Exit code: 0 done, 1 refused or failed (the reason is on standard error), 2 wrong usage.";
+
+const std::vector<std::string> kTernaryTypes = {"I2_S", "TQ2_0", "TQ1_0", "F16", "BF16", "F32"};
+const std::vector<std::string> kFloatTypes = {"F16", "BF16", "F32", "Q8_0"};
+
+const std::vector<std::string> kI2sLayouts = {"128/32", "64/16", "sequential"};
+
+std::string tiles_error(const std::string& text) {
+    const auto tiles = quant::parse_tiles(text);
+    return tiles.ok() ? "" : tiles.error().message;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+    std::string out;
+    for (const std::string& name : names)
+        out += (out.empty() ? "" : ", ") + name;
+    return out;
+}
+
+class Parser {
+  public:
+    Parser() {
+        app_.set_version_flag("--version", "bitnetctl " BITNETD_VERSION);
+        app_.require_subcommand(1);
+        app_.footer(kExitHelp);
+        CLI::App* model = app_.add_subcommand(
+            "model", "Look into model files and convert them. Needs no running server.");
+        model->require_subcommand(1);
+        model->footer(
+            "Every command parses the files in a confined process (bitnetd-loader) that can open "
+            "nothing itself.");
+        add_info(*model);
+        add_verify(*model);
+        add_tokenize(*model);
+        add_render(*model);
+        add_convert(*model);
+    }
+
+    void parse(int argc, const char* const* argv) { app_.parse(argc, argv); }
+    // Of the command that was reached.
+    std::string help() const { return app_.help(); }
+    const ModelCommand& command() const { return command_; }
+
+  private:
+    CLI::App* add(CLI::App& model, const char* name, shm::Task task, const char* description) {
+        CLI::App* sub = model.add_subcommand(name, description);
+        sub->callback([this, task] { command_.task = task; });
+        sub->footer(kExitHelp);
+        sub->add_option("FILE", command_.model, kFileHelp)->required();
+        return sub;
+    }
+    void add_json(CLI::App* sub, const char* help) { sub->add_flag("--json", command_.json, help); }
+
+    void add_layout(CLI::App* sub) {
+        sub->add_option(
+               "--i2s-layout", command_.i2s_layout,
+               "How I2_S weights are arranged: " + joined(kI2sLayouts) + ". Files do not say.")
+            ->type_name("LAYOUT")
+            ->capture_default_str()
+            ->check(CLI::IsMember(kI2sLayouts).description(""));
+        sub->add_option("--tl-tiles", command_.tl_tiles,
+                        "Tiles of TL1 and TL2 matrices beside the published ones: "
+                        "ROWSxCOLUMNS=BM,BK,bm[;...]. Files do not say.")
+            ->type_name("TILES")
+            ->check(CLI::Validator(tiles_error, ""));
+    }
+
+    void add_info(CLI::App& model) {
+        CLI::App* sub = add(model, "info", shm::Task::kInfo,
+                            "Print what a model is: architecture, shape, types, vocabulary, files. "
+                            "Also of models that this build cannot serve, and why it cannot.");
+        add_json(sub, "One JSON object, with every key and tensor, instead of a table.");
+    }
+    void add_verify(CLI::App& model) {
+        CLI::App* sub = add(model, "verify", shm::Task::kVerify,
+                            "Check a model completely: the container, every key and tensor against "
+                            "what the architecture predicts, and every weight by decoding it.");
+        add_json(sub,
+                 "One JSON object {file, ok, format, architecture, tensors, findings} instead of "
+                 "text; also printed when the model is refused.");
+        add_layout(sub);
+    }
+    void add_tokenize(CLI::App& model) {
+        CLI::App* sub = add(model, "tokenize", shm::Task::kTokenize,
+                            "Turn the text on standard input into a JSON array of token ids. Works "
+                            "on files that hold a vocabulary only. A line end that closes the text "
+                            "belongs to it: printf is safer than echo.");
+        sub->add_flag("--add-special", command_.add_special,
+                      "Add BOS and EOS where the model wants them.");
+        sub->add_flag("--parse-special", command_.parse_special,
+                      "Take \"<|eot_id|>\" and the like in the text for the token.");
+    }
+    void add_render(CLI::App& model) {
+        CLI::App* sub = add(model, "render", shm::Task::kRender,
+                            "Apply the model's chat template to the JSON object on standard input "
+                            "and print the prompt, byte for byte. The object has messages (an "
+                            "array), and may have tools, add_generation_prompt (false when absent) "
+                            "and other variables that the template knows.");
+        sub->add_option("--template", command_.template_path,
+                        "A file with the template to use instead of the model's (Jinja).")
+            ->type_name("FILE");
+    }
+    void add_convert(CLI::App& model) {
+        CLI::App* sub = add(model, "convert", shm::Task::kConvert,
+                            "Write a model as one GGUF file. Ternary matrices go to --type without "
+                            "any loss where that type can hold them; where it must round a scale, "
+                            "the report says by how much. Everything else stays as it is. The file "
+                            "appears under its name when it is complete; until then it is "
+                            "OUT.partial.");
+        sub->add_option("OUT", command_.out, "The file to write.")->required();
+        sub->add_option("--type", command_.ternary_type,
+                        "Type of ternary matrices: " + joined(kTernaryTypes) + ".")
+            ->type_name("TYPE")
+            ->capture_default_str()
+            ->transform(CLI::IsMember(kTernaryTypes, CLI::ignore_case).description(""));
+        sub->add_option("--floats", command_.float_type,
+                        "Store the other matrices (embedding, output, layers that are not "
+                        "ternary) as " +
+                            joined(kFloatTypes) + " too; rounds. Without it they stay as they are.")
+            ->type_name("TYPE")
+            ->transform(CLI::IsMember(kFloatTypes, CLI::ignore_case).description(""));
+        sub->add_flag("--force", command_.force, "Replace OUT, and a left-over OUT.partial.");
+        add_json(sub, "Print the report as one JSON object.");
+        add_layout(sub);
+    }
+
+    ModelCommand command_;
+    CLI::App app_{"bitnetctl: the operator's command for bitnetd", "bitnetctl"};
+};
+
+}  // namespace
+
+Result<CtlCommandLine> read_ctl_command_line(int argc, const char* const* argv) {
+    Parser parser;
+    CtlCommandLine out;
+    try {
+        parser.parse(argc, argv);
+        out.command = parser.command();
+    } catch (const CLI::CallForHelp&) {
+        out.text = parser.help();
+    } catch (const CLI::CallForVersion& version) {
+        out.text = std::string(version.what()) + "\n";
+    } catch (const CLI::ParseError& error) {
+        return invalid(std::string(error.what()) +
+                       " (bitnetctl --help, bitnetctl model COMMAND --help)");
+    }
+    return out;
+}
+
+}  // namespace bitnetd::supervisor
