@@ -25,21 +25,20 @@ bool decode_blocks(const std::byte* codes, size_t bytes, int8_t* digits) noexcep
     return !bad;
 }
 
-struct Arrangement {
-    uint64_t elements;  // of a block; rows begin with one
-    bool (*decode)(const std::byte* codes, size_t bytes, int8_t* digits) noexcept;
-};
+// False when there is a code 3, which stands as digit 2.
+using Decode = bool (*)(const std::byte* codes, size_t bytes, int8_t* digits) noexcept;
 
-Arrangement arrangement_of(I2sLayout layout) {
-    if (layout == I2sLayout::kBlocks64) return {64, decode_blocks<16>};
-    if (layout == I2sLayout::kSequential) return {4, decode_blocks<1>};
-    return {128, decode_blocks<32>};
+Decode decoder_of(I2sLayout layout) {
+    if (layout == I2sLayout::kBlocks64) return decode_blocks<16>;
+    if (layout == I2sLayout::kSequential) return decode_blocks<1>;
+    return decode_blocks<32>;
 }
 
 class I2s final : public TernaryMatrix {
   public:
-    I2s(Shape shape, ReadAt read, const Arrangement& arrangement)
-        : TernaryMatrix(shape, std::move(read), 1, ScalesPer::kMatrix), arrangement_(arrangement) {}
+    I2s(Shape shape, ReadAt read, I2sLayout layout)
+        : TernaryMatrix(shape, std::move(read), 1, ScalesPer::kMatrix),
+          decode_codes_(decoder_of(layout)) {}
 
     Result<void> read_scale() {
         BITNETD_ASSIGN(scale_, fetch_scale(shape().rows * row_bytes()));
@@ -52,14 +51,14 @@ class I2s final : public TernaryMatrix {
         const uint64_t bytes = count * row_bytes();
         BITNETD_ASSIGN(const std::byte* codes, fetch(first * row_bytes(), bytes, buffer_));
         scales[0] = scale_;
-        if (arrangement_.decode(codes, static_cast<size_t>(bytes), digits.data())) return {};
+        if (decode_codes_(codes, static_cast<size_t>(bytes), digits.data())) return {};
         return refuse_code_3(digits, shape().columns, first);
     }
 
   private:
     uint64_t row_bytes() const { return shape().columns / 4; }
 
-    Arrangement arrangement_;
+    Decode decode_codes_;
     float scale_ = 0;
     std::vector<std::byte> buffer_;
 };
@@ -67,13 +66,12 @@ class I2s final : public TernaryMatrix {
 }  // namespace
 
 OpenedTernary open_i2_s(Shape shape, ReadAt read, const TernaryOptions& options) {
-    const Arrangement arrangement = arrangement_of(options.i2s_layout);
-    if (shape.columns % arrangement.elements != 0) {
+    const uint64_t block = block_elements(options.i2s_layout);
+    if (shape.columns % block != 0) {
         return unsupported("an I2_S matrix of " + to_string(shape) +
-                           " has rows that do not begin with a block of " +
-                           std::to_string(arrangement.elements));
+                           " has rows that do not begin with a block of " + std::to_string(block));
     }
-    auto matrix = std::make_unique<I2s>(shape, std::move(read), arrangement);
+    auto matrix = std::make_unique<I2s>(shape, std::move(read), options.i2s_layout);
     BITNETD_TRY(matrix->read_scale());
     return OpenedTernary(std::move(matrix));
 }

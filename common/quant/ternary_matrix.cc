@@ -49,6 +49,18 @@ Result<I2sLayout> parse_i2s_layout(std::string_view text) {
                    "' is none of 128/32, 64/16, sequential");
 }
 
+uint64_t block_elements(I2sLayout layout) {
+    switch (layout) {
+        case I2sLayout::kBlocks128:
+            return 128;
+        case I2sLayout::kBlocks64:
+            return 64;
+        case I2sLayout::kSequential:
+            return 4;
+    }
+    BITNETD_CHECK(!"a known layout");
+}
+
 size_t TernaryMatrix::scale_count(uint64_t rows) const {
     switch (scales_per_) {
         case ScalesPer::kMatrix:

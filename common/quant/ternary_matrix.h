@@ -33,6 +33,8 @@ enum class I2sLayout : uint8_t {
 };
 // "128/32", "64/16" or "sequential".
 Result<I2sLayout> parse_i2s_layout(std::string_view text);
+// The rows of an I2_S matrix are a multiple of this long, so that each begins with a block.
+uint64_t block_elements(I2sLayout layout);
 
 struct TernaryOptions {
     I2sLayout i2s_layout = I2sLayout::kBlocks128;
