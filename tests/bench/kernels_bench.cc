@@ -1,5 +1,5 @@
 // Goal: how close the kernels come to this machine's limits, table by table.
-// Method: the ternary product of the layers of a 2B model, over matrices that together exceed every
+// Method: the products of the layers of a 2B model, over matrices that together exceed every
 //       cache. Few rows are shown as bytes of weights per second beside the bytes per second that a
 //       plain loop reads from the same memory with the same threads just before, and the ratio of
 //       the two; all as multiply-adds per second. These are the best call's, which a busy machine
@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <initializer_list>
 #include <random>
 #include <string>
 #include <vector>
@@ -30,7 +32,8 @@ using worker::ThreadPool;
 
 constexpr int64_t kPoolBytes = int64_t{512} << 20;  // above any cache; holds many matrices
 
-// Random codes 0..2 in huge pages where the kernel gives them.
+// Random 2-bit codes 0..2 (small numbers in any other format) in huge pages where the kernel gives
+// them.
 const uint8_t* weights() {
     static uint8_t* const memory = [] {
         void* at =
@@ -98,20 +101,14 @@ struct Layer {
 };
 constexpr Layer kLayers[] = {{"gate_up_6912x2560", 6912, 2560}, {"down_2560x6912", 2560, 6912}};
 
-// m rows through one layer after the other, the columns split over the pool's threads.
-void ternary(benchmark::State& state, const KernelTable& table, Layer layer, int32_t m,
-             bool all_cores) {
+// One product of m rows with the weight rows `part` of a matrix at w.
+using Product = std::function<void(worker::Range part, const uint8_t* w)>;
+
+// m rows through one matrix after the other, the columns split over the pool's threads.
+void measure(benchmark::State& state, Layer layer, int32_t m, bool all_cores, int64_t matrix_bytes,
+             const Product& product) {
     const std::unique_ptr<ThreadPool> pool = make_pool(all_cores);
-    const int64_t row_bytes = kernels::ternary_row_bytes(layer.k);
-    const int64_t matrix_bytes = layer.n * row_bytes;
     const int64_t matrices = kPoolBytes / matrix_bytes;
-    const int32_t padded = static_cast<int32_t>(kernels::ternary_padded(layer.k));
-    std::vector<int8_t> q(static_cast<size_t>(m) * static_cast<size_t>(padded));
-    for (size_t i = 0; i < q.size(); ++i)
-        q[i] = static_cast<int8_t>(i * 37 % 255 - 127);
-    const std::vector<int32_t> q_sum(static_cast<size_t>(m), 3);
-    const std::vector<float> scale(static_cast<size_t>(m), 2.0f);
-    std::vector<float> y(static_cast<size_t>(m) * static_cast<size_t>(layer.n));
     const double bandwidth = read_bandwidth(*pool, matrix_bytes);  // now: the machine may be shared
     int64_t next = 0;
     uint64_t best_ns = ~uint64_t{0};
@@ -119,12 +116,8 @@ void ternary(benchmark::State& state, const KernelTable& table, Layer layer, int
         const uint64_t start = monotonic_ns();
         const uint8_t* w = weights() + next % matrices * matrix_bytes;
         ++next;
-        pool->run([&](int thread) {
-            const worker::Range part = worker::slice(layer.n, pool->threads(), thread, 16);
-            table.ternary_gemm(m, static_cast<int32_t>(part.count()), padded, q.data(),
-                               q_sum.data(), scale.data(), w + part.begin * row_bytes, 0.5f,
-                               y.data() + part.begin, layer.n);
-        });
+        pool->run(
+            [&](int thread) { product(worker::slice(layer.n, pool->threads(), thread, 16), w); });
         benchmark::ClobberMemory();
         best_ns = std::min(best_ns, monotonic_ns() - start);
     }
@@ -137,6 +130,83 @@ void ternary(benchmark::State& state, const KernelTable& table, Layer layer, int
     }
     const double multiply_adds = static_cast<double>(m) * layer.n * layer.k;
     state.counters["Gmul_add/s"] = multiply_adds / best_s / 1e9;
+}
+
+size_t elements(int64_t rows, int64_t columns) {
+    return static_cast<size_t>(rows) * static_cast<size_t>(columns);
+}
+
+std::vector<int8_t> activations(size_t count) {
+    std::vector<int8_t> q(count);
+    for (size_t i = 0; i < count; ++i)
+        q[i] = static_cast<int8_t>(i * 37 % 255 - 127);
+    return q;
+}
+
+void ternary(benchmark::State& state, const KernelTable& table, Layer layer, int32_t m,
+             bool all_cores) {
+    const int64_t row_bytes = kernels::ternary_row_bytes(layer.k);
+    const int32_t padded = static_cast<int32_t>(kernels::ternary_padded(layer.k));
+    const std::vector<int8_t> q = activations(elements(m, padded));
+    const std::vector<int32_t> q_sum(static_cast<size_t>(m), 3);
+    const std::vector<float> scale(static_cast<size_t>(m), 2.0f);
+    std::vector<float> y(elements(m, layer.n));
+    measure(state, layer, m, all_cores, layer.n * row_bytes,
+            [&](worker::Range part, const uint8_t* w) {
+                table.ternary_gemm(m, static_cast<int32_t>(part.count()), padded, q.data(),
+                                   q_sum.data(), scale.data(), w + part.begin * row_bytes, 0.5f,
+                                   y.data() + part.begin, layer.n);
+            });
+}
+
+struct Format {
+    const char* name;
+    kernels::BlockFormat format;
+};
+constexpr Format kFormats[] = {{"Q8_0", kernels::BlockFormat::kQ8_0},
+                               {"Q4_K", kernels::BlockFormat::kQ4_K},
+                               {"Q6_K", kernels::BlockFormat::kQ6_K}};
+
+void block_gemm(benchmark::State& state, const KernelTable& table, Layer layer, int32_t m,
+                bool all_cores, kernels::BlockFormat format) {
+    const std::vector<int8_t> q = activations(elements(m, layer.k));
+    const std::vector<float> d(q.size() / 32, 0.01f);
+    const std::vector<int32_t> q_sum(q.size() / 16, 3);
+    std::vector<float> y(elements(m, layer.n));
+    measure(state, layer, m, all_cores, kernels::block_matrix_bytes(format, layer.n, layer.k),
+            [&](worker::Range part, const uint8_t* w) {
+                table.block_gemm(format, m, static_cast<int32_t>(part.count()), layer.k, q.data(),
+                                 d.data(), q_sum.data(),
+                                 w + kernels::block_matrix_bytes(format, part.begin, layer.k),
+                                 y.data() + part.begin, layer.n);
+            });
+}
+
+void block_matmul(benchmark::State& state, const KernelTable& table, Layer layer, int32_t m,
+                  bool all_cores, kernels::BlockFormat format) {
+    const std::vector<float> x(elements(m, layer.k), 0.01f);
+    std::vector<float> y(elements(m, layer.n));
+    measure(state, layer, m, all_cores, kernels::block_matrix_bytes(format, layer.n, layer.k),
+            [&](worker::Range part, const uint8_t* w) {
+                table.block_matmul(format, m, static_cast<int32_t>(part.count()), layer.k, x.data(),
+                                   w + kernels::block_matrix_bytes(format, part.begin, layer.k),
+                                   y.data() + part.begin, layer.n);
+            });
+}
+
+// Matrices of 16-bit floats: W is uint16_t (half) or Bf16.
+template <typename W, auto kEntry>
+void float_matmul(benchmark::State& state, const KernelTable& table, Layer layer, int32_t m,
+                  bool all_cores) {
+    const std::vector<float> x(elements(m, layer.k), 0.01f);
+    std::vector<float> y(elements(m, layer.n));
+    const int64_t row_bytes = int64_t{layer.k} * static_cast<int64_t>(sizeof(W));
+    measure(state, layer, m, all_cores, layer.n * row_bytes,
+            [&](worker::Range part, const uint8_t* w) {
+                (table.*kEntry)(m, static_cast<int32_t>(part.count()), layer.k, x.data(),
+                                reinterpret_cast<const W*>(w + part.begin * row_bytes),
+                                y.data() + part.begin, layer.n);
+            });
 }
 
 // One query row of a 2B model (20 heads of 128, 5 kv heads) over `positions` cached ones.
@@ -163,29 +233,48 @@ void attention(benchmark::State& state, const KernelTable& table, bool half, int
     state.SetItemsProcessed(state.iterations() * positions);
 }
 
+// "table/kernel/layer/rowsM/cores", for one core and all.
+template <typename Run, typename... More>
+void add(const KernelTable& table, const std::string& kernel, Run run, Layer layer,
+         std::initializer_list<int32_t> rows, More... more) {
+    for (const int32_t m : rows) {
+        for (const bool all_cores : {false, true}) {
+            const std::string name = std::string(table.name) + "/" + kernel + "/" + layer.name +
+                                     "/rows" + std::to_string(m) +
+                                     (all_cores ? "/all_cores" : "/one_core");
+            benchmark::RegisterBenchmark(name.c_str(), run, table, layer, m, all_cores, more...)
+                ->UseRealTime();
+        }
+    }
+}
+
+void add_all(const KernelTable& table) {
+    for (const Layer& layer : kLayers)
+        add(table, "ternary", ternary, layer, {1, 2, 4, 8, 64, 256});
+    const Layer layer = kLayers[0];
+    for (const Format& format : kFormats) {
+        add(table, std::string("gemm_") + format.name, block_gemm, layer, {1, 4, 8, 64},
+            format.format);
+        add(table, std::string("matmul_") + format.name, block_matmul, layer, {1, 4, 64},
+            format.format);
+    }
+    add(table, "matmul_f16", float_matmul<uint16_t, &KernelTable::matmul_f16>, layer, {1, 4, 64});
+    add(table, "matmul_bf16", float_matmul<kernels::Bf16, &KernelTable::matmul_bf16>, layer,
+        {1, 4, 64});
+    for (bool half : {false, true}) {
+        const std::string name =
+            std::string(table.name) + (half ? "/attention_f16/1024" : "/attention_f32/1024");
+        benchmark::RegisterBenchmark(name.c_str(), attention, table, half, 1024);
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
     for (const KernelTable* table : kernels::usable_tables()) {
-        if (std::string(table->name) == "scalar") continue;  // minutes per matrix
-        for (const Layer& layer : kLayers) {
-            for (int32_t m : {1, 2, 4, 8, 64, 256}) {
-                for (bool all_cores : {false, true}) {
-                    const std::string name = std::string(table->name) + "/" + layer.name + "/rows" +
-                                             std::to_string(m) +
-                                             (all_cores ? "/all_cores" : "/one_core");
-                    benchmark::RegisterBenchmark(name.c_str(), ternary, *table, layer, m, all_cores)
-                        ->UseRealTime();
-                }
-            }
-        }
-        for (bool half : {false, true}) {
-            const std::string name =
-                std::string(table->name) + (half ? "/attention_f16/1024" : "/attention_f32/1024");
-            benchmark::RegisterBenchmark(name.c_str(), attention, *table, half, 1024);
-        }
+        if (std::string(table->name) != "scalar") add_all(*table);  // minutes per matrix
     }
     benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();

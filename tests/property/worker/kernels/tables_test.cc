@@ -146,6 +146,86 @@ TEST_P(Tables, RowsDoNotDependOnTheBatch) {
     }
 }
 
+// Codes and activations at their ends, so that nothing that is summed in 16 bits may wrap or
+// saturate: every code the largest or the least, every |q| 127. Each unit then adds the same.
+TEST_P(Tables, TheLargestBlockSumsDoNotWrap) {
+    for (int f = 0; f < kBlockFormats; ++f) {
+        const auto format = static_cast<BlockFormat>(f);
+        const BlockLayout& layout = layout_of(format);
+        const int32_t k = 2 * layout.unit;
+        for (const int32_t code : {0, layout.code_max}) {
+            for (const int8_t q : {int8_t{127}, int8_t{-127}}) {
+                constexpr uint16_t kOne = 0x3c00;
+                std::vector<uint8_t> w(static_cast<size_t>(block_matrix_bytes(format, 16, k)));
+                for (size_t at = 0; at < w.size(); at += static_cast<size_t>(layout.unit_bytes())) {
+                    for (int32_t lane = 0; lane < kStripeRows; ++lane)
+                        std::memcpy(&w[at + 2 * static_cast<size_t>(lane)], &kOne, sizeof kOne);
+                    for (int32_t i = layout.scales_at(); i < layout.minima_at(); ++i)
+                        w[at + static_cast<size_t>(i)] = 1;
+                    for (int32_t i = layout.codes_at(); i < layout.unit_bytes(); ++i) {
+                        const int32_t byte = layout.code_bits == 4 ? code * 0x11 : code;
+                        w[at + static_cast<size_t>(i)] = static_cast<uint8_t>(byte);
+                    }
+                }
+                constexpr int32_t kRows = 9;
+                const std::vector<int8_t> x(static_cast<size_t>(kRows * k), q);
+                const std::vector<float> d(x.size() / 32, 1.0f);
+                const std::vector<int32_t> q_sum(x.size() / 16, 16 * q);
+                std::vector<float> y(kRows * kStripeRows);
+                table().block_gemm(format, kRows, kStripeRows, k, x.data(), d.data(), q_sum.data(),
+                                   w.data(), y.data(), kStripeRows);
+                for (const float value : y)
+                    ASSERT_EQ(value, static_cast<float>(k * q * (code - layout.bias))) << f;
+            }
+        }
+    }
+}
+
+// The same for block matrices, in every format.
+TEST_P(Tables, BlockRowsDoNotDependOnTheBatch) {
+    constexpr int32_t kRows = 21;
+    constexpr int32_t kOut = 23;
+    constexpr int32_t kIn = 256;
+    std::mt19937 random(8);
+    std::vector<float> x(kRows * kIn);
+    for (float& value : x)
+        value = std::uniform_real_distribution<float>(-3.0f, 3.0f)(random);
+    std::vector<int8_t> q(x.size());
+    std::vector<float> d(x.size() / 32);
+    std::vector<int32_t> q_sum(x.size() / 16);
+    table().quantise_blocks(kRows, kIn, x.data(), kIn, q.data(), d.data(), q_sum.data());
+    for (int f = 0; f < kBlockFormats; ++f) {
+        const auto format = static_cast<BlockFormat>(f);
+        std::vector<uint8_t> w(static_cast<size_t>(block_matrix_bytes(format, kOut, kIn)));
+        for (uint8_t& byte : w)  // factors of all sizes, none of them infinite; codes within bounds
+            byte =
+                static_cast<uint8_t>(random() & (layout_of(format).code_bits == 8 ? 0x1f : 0x33));
+        std::vector<float> gemm(kRows * kOut);
+        std::vector<float> matmul(gemm.size());
+        table().block_gemm(format, kRows, kOut, kIn, q.data(), d.data(), q_sum.data(), w.data(),
+                           gemm.data(), kOut);
+        table().block_matmul(format, kRows, kOut, kIn, x.data(), w.data(), matmul.data(), kOut);
+        for (const int32_t m : {1, 2, 3, 5, 8, 11}) {
+            for (int32_t i = 0; i + m <= kRows; i += m) {
+                std::vector<float> part(static_cast<size_t>(m * kOut));
+                table().block_gemm(format, m, kOut, kIn, q.data() + i * kIn,
+                                   d.data() + i * kIn / 32, q_sum.data() + i * kIn / 16, w.data(),
+                                   part.data(), kOut);
+                ASSERT_EQ(std::memcmp(part.data(), &gemm[static_cast<size_t>(i * kOut)],
+                                      part.size() * sizeof(float)),
+                          0)
+                    << f << " m=" << m << " i=" << i;
+                table().block_matmul(format, m, kOut, kIn, x.data() + i * kIn, w.data(),
+                                     part.data(), kOut);
+                ASSERT_EQ(std::memcmp(part.data(), &matmul[static_cast<size_t>(i * kOut)],
+                                      part.size() * sizeof(float)),
+                          0)
+                    << f << " m=" << m << " i=" << i;
+            }
+        }
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Usable, Tables,
                          ::testing::ValuesIn(usable_tables().begin(), usable_tables().end()),
                          [](const auto& tested) { return std::string(tested.param->name); });
