@@ -159,7 +159,8 @@ int report(shm::Channel& channel, const Result<shm::ModelFacts>& facts) {
 
 // bitnetctl prints the outcome.
 int do_task(shm::Channel& channel, Order order) {
-    const auto done = serve_task(channel, order.message, std::move(order.files), order.layout);
+    const auto done =
+        serve_task(channel, order.message, std::move(order.files), order.options.layout);
     if (const auto sent = flush_all(channel); !sent.ok()) return kExitLostSupervisor;
     return done.ok() ? kExitOk : exit_code_of(done.error());
 }
