@@ -107,7 +107,9 @@ class CpuWorker {
         auto setup = take_setup(link_);
         if (!setup.ok()) return Failure{kExitProtocol, std::move(setup).error()};
         setup_ = std::move(*setup);
-        auto weights = open_weights(setup_.weights.view());
+        const auto block_inputs =
+            params_.worker_block_inputs == "float" ? BlockInputs::kFloat : BlockInputs::kInt8;
+        auto weights = open_weights(setup_.weights.view(), block_inputs);
         if (!weights.ok()) return Failure{kExitProtocol, std::move(weights).error()};
         weights_ = std::move(*weights);
         kernels_ = &kernels::select(params_.worker_kernel_isa);

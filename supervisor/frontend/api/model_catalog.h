@@ -23,7 +23,8 @@ namespace bitnetd::frontend {
 struct ModelOptions {
     uint64_t context_max = 0;  // [kv] context_max; 0: what the model was made for
     uint64_t text_bytes_max = text::Tokenizer::kTextBytesMax;
-    std::string kv_type = "f32";  // part of the fingerprint
+    std::string kv_type = "f32";        // part of the fingerprint, like the next
+    std::string block_inputs = "int8";  // [worker] block_inputs
 };
 
 struct Model {
@@ -41,7 +42,7 @@ struct Model {
     shm::ModelFacts facts;
     uint32_t context;         // prompt + answer
     uint32_t vocab;           // ids a client may name, and a worker may send
-    std::string fingerprint;  // build + weights digest + float class + KV type
+    std::string fingerprint;  // build + weights digest + float class + KV type + block inputs
     text::Tokenizer tokenizer;
     std::optional<text::ChatTemplate> chat_template;  // empty: this model has none that works
 
