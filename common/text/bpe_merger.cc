@@ -1,7 +1,5 @@
 #include "common/text/bpe_merger.h"
 
-#include <algorithm>
-
 #include "common/text/byte_alphabet.h"
 #include "common/text/utf8.h"
 
@@ -22,50 +20,44 @@ void BpeMerger::encode(std::string_view piece, std::vector<uint32_t>& out) {
     if (vocabulary_.has(kIgnoreMerges) && encode_whole(piece, out)) return;
     const auto count = static_cast<uint32_t>(piece.size());
     symbols_.clear();
-    heap_.clear();
+    queue_.clear();
     for (uint32_t i = 0; i < count; ++i) {
         const uint32_t symbol = vocabulary_.byte_symbol(static_cast<uint8_t>(piece[i]));
-        symbols_.push_back({symbol, i, i == 0 ? kEnd : i - 1, i + 1 == count ? kEnd : i + 1});
+        symbols_.push_back({symbol, i == 0 ? kEnd : i - 1, i + 1 == count ? kEnd : i + 1,
+                            MergeQueue::kNoOrder, kNoId});
     }
-    for (uint32_t i = 0; i < count; ++i)
-        find_candidate(i);
-    std::make_heap(heap_.begin(), heap_.end(), comes_later);
-    merge_all();
+    for (uint32_t i = 0; i < count; ++i) {
+        if (find_pair(i)) queue_.add(symbols_[i].rank, i);
+    }
+    queue_.start();
+    for (MergeQueue::Entry best; queue_.pop(best);) {
+        if (symbols_[best.left].rank == best.order) join(best.left);
+    }
     emit(piece, out);
 }
 
-// Appends the pair that starts at `left` if it can be joined.
-bool BpeMerger::find_candidate(uint32_t left) {
-    const Symbol& symbol = symbols_[left];
+// Notes the pair that starts at `left`. False when it cannot be joined.
+bool BpeMerger::find_pair(uint32_t left) {
+    Symbol& symbol = symbols_[left];
+    symbol.rank = MergeQueue::kNoOrder;
     if (symbol.next == kEnd) return false;
     const MergeEntry* merge = vocabulary_.find_merge(symbol.symbol, symbols_[symbol.next].symbol);
     if (merge == nullptr) return false;
-    heap_.push_back({uint64_t{merge->rank} << 32 | left, merge});
+    symbol.rank = merge->rank;
+    symbol.merged = merge->merged;
     return true;
 }
 
-void BpeMerger::consider(uint32_t left) {
-    if (find_candidate(left)) std::push_heap(heap_.begin(), heap_.end(), comes_later);
-}
-
-void BpeMerger::merge_all() {
-    while (!heap_.empty()) {
-        std::pop_heap(heap_.begin(), heap_.end(), comes_later);
-        const MergeEntry* merge = heap_.back().merge;
-        const uint32_t index = heap_.back().left();
-        heap_.pop_back();
-        Symbol& left = symbols_[index];
-        // Either side may have been joined to something else since this candidate was found.
-        if (left.symbol != merge->left || left.next == kEnd) continue;
-        Symbol& right = symbols_[left.next];
-        if (right.symbol != merge->right) continue;
-        left.symbol = merge->merged;
-        left.next = right.next;
-        right.symbol = kNoId;
-        if (left.next != kEnd) symbols_[left.next].previous = index;
-        consider(index);
-        if (left.previous != kEnd) consider(left.previous);
-    }
+void BpeMerger::join(uint32_t index) {
+    Symbol& left = symbols_[index];
+    Symbol& right = symbols_[left.next];
+    left.symbol = left.merged;
+    left.next = right.next;
+    right.rank = MergeQueue::kNoOrder;
+    if (left.next != kEnd) symbols_[left.next].previous = index;
+    if (find_pair(index)) queue_.push(left.rank, index);
+    if (left.previous == kEnd) return;
+    if (find_pair(left.previous)) queue_.push(symbols_[left.previous].rank, left.previous);
 }
 
 // A symbol that is no token becomes the tokens of its bytes; a byte without a token is dropped.
@@ -77,8 +69,8 @@ void BpeMerger::emit(std::string_view piece, std::vector<uint32_t>& out) const {
             out.push_back(symbol.symbol);
             continue;
         }
-        const size_t end = symbol.next == kEnd ? piece.size() : symbols_[symbol.next].begin;
-        for (size_t at = symbol.begin; at < end; ++at) {
+        const size_t end = symbol.next == kEnd ? piece.size() : symbol.next;
+        for (size_t at = i; at < end; ++at) {
             const uint32_t id = vocabulary_.byte_symbol(static_cast<uint8_t>(piece[at]));
             if (id < tokens) out.push_back(id);
         }

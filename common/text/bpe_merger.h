@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/text/merge_queue.h"
 #include "common/text/vocabulary_image.h"
 
 namespace bitnetd::text {
@@ -19,31 +20,29 @@ class BpeMerger {
     // Appends the token ids of `piece`, raw bytes of fewer than 2^31.
     void encode(std::string_view piece, std::vector<uint32_t>& out);
 
+    // Pairs looked at so far, over all pieces.
+    uint64_t work() const { return queue_.added(); }
+
   private:
     static constexpr uint32_t kEnd = 0xFFFFFFFF;
 
-    struct Symbol {
-        uint32_t symbol;  // kNoId once it was joined to its left neighbour
-        uint32_t begin;   // first byte in the piece
+    struct Symbol {  // its index is that of its first byte in the piece
+        uint32_t symbol;
         uint32_t previous;
-        uint32_t next;  // index of the neighbour, or kEnd
+        uint32_t next;    // index of the neighbour, or kEnd
+        uint32_t rank;    // of the pair that starts here; kNoOrder when it cannot be joined, or
+                          // when this symbol was joined to its left neighbour
+        uint32_t merged;  // what that pair becomes
     };
-    struct Candidate {
-        uint64_t order;  // rank, then the index of the left symbol
-        const MergeEntry* merge;
-        uint32_t left() const { return static_cast<uint32_t>(order); }
-    };
-    static bool comes_later(const Candidate& a, const Candidate& b) { return a.order > b.order; }
 
     bool encode_whole(std::string_view piece, std::vector<uint32_t>& out);
-    bool find_candidate(uint32_t left);
-    void consider(uint32_t left);
-    void merge_all();
+    bool find_pair(uint32_t left);
+    void join(uint32_t left);
     void emit(std::string_view piece, std::vector<uint32_t>& out) const;
 
     VocabularyView vocabulary_;
     std::vector<Symbol> symbols_;
-    std::vector<Candidate> heap_;
+    MergeQueue queue_;
     std::string mapped_;
 };
 

@@ -48,8 +48,6 @@ struct PreTokenizer::Pattern {
             return Error{ErrorCode::kInternal, "pre-tokenizer pattern: " + pcre2_message(error) +
                                                    " at " + std::to_string(at)};
         }
-        // Refused where executable memory is: matching is then interpreted, with the same result.
-        static_cast<void>(pcre2_jit_compile(pattern.code.get(), PCRE2_JIT_COMPLETE));
         pattern.limits.reset(pcre2_match_context_create(nullptr));
         if (!pattern.limits) return Error{ErrorCode::kExhausted, "pre-tokenizer: out of memory"};
         pcre2_set_match_limit(pattern.limits.get(), kMatchLimit);
@@ -63,12 +61,8 @@ struct PreTokenizer::Pattern {
         const auto* subject = reinterpret_cast<PCRE2_SPTR>(piece.data());
         size_t done = 0;
         while (done < piece.size()) {
-            int rc = pcre2_match(code.get(), subject, piece.size(), done, PCRE2_NO_UTF_CHECK, data,
-                                 limits.get());
-            if (rc == PCRE2_ERROR_JIT_STACKLIMIT) {
-                rc = pcre2_match(code.get(), subject, piece.size(), done,
-                                 PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data, limits.get());
-            }
+            const int rc = pcre2_match(code.get(), subject, piece.size(), done, PCRE2_NO_UTF_CHECK,
+                                       data, limits.get());
             if (rc == PCRE2_ERROR_NOMATCH) break;
             if (rc < 0) return Error{ErrorCode::kExhausted, "pre-tokenizer: " + pcre2_message(rc)};
             const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data);

@@ -1,8 +1,9 @@
 // Pre-tokenizers: the first cut of a text into pieces that byte-pair merging never crosses
 // (tokenizers.md 3.1). A name stands for an ordered list of patterns; pattern 1 cuts the text,
 // pattern 2 each of the pieces, and so on; matches and the gaps between them all are pieces.
-// Patterns are compiled once with PCRE2, just in time where the process may map executable memory,
-// interpreted otherwise. Immutable afterwards: any number of threads may split at once.
+// Patterns are compiled once with PCRE2 and interpreted: a frontend may not map executable memory
+// (common/confine), so just-in-time code would be tested and never run. Immutable afterwards: any
+// number of threads may split at once.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // Cuts special tokens out of a text (tokenizers.md section 5): longest special first, its
-// occurrences left to right, each cut out of the fragments that are left. Immutable after
-// construction; any thread.
+// occurrences left to right, each cut out of the fragments that are left. One pass over the text,
+// however many special tokens there are. Immutable after construction; any thread.
 #pragma once
 
 #include <array>
@@ -28,17 +28,34 @@ class SpecialTokens {
                                 const MarkedText* marks) const;
 
   private:
-    // The specials that occur in `text` at all, in cutting order. One pass.
-    std::vector<uint32_t> occurring(std::string_view text) const;
-    void mark_matches(std::string_view text, size_t at, std::vector<bool>& present) const;
-
     struct Range {
         uint32_t begin = 0;
         uint32_t end = 0;
     };
+    // What one split() is about.
+    struct Request {
+        std::string_view text;
+        bool parse_special;
+        const MarkedText* marks;
+    };
+    struct Match {
+        size_t at;
+        uint32_t place;  // of the special token, in cutting order
+    };
+
+    static constexpr uint32_t kNone = 0xFFFFFFFF;
+
+    std::string_view text_of(uint32_t place) const;
+    uint32_t longest_at(std::string_view text, size_t at) const;
+    uint32_t first_allowed(const Request& request, size_t at, uint32_t place) const;
+    std::vector<Match> cut(const Request& request) const;
+
     VocabularyView vocabulary_;
-    std::vector<uint32_t> by_text_;         // indices into vocabulary_.specials(), sorted by text
+    // Places, in cutting order, of vocabulary_.specials(), sorted by text.
+    std::vector<uint32_t> by_text_;
     std::array<Range, 256> by_first_byte_;  // ranges of by_text_
+    // For each place the next one whose text is the same or the beginning of its text, or kNone.
+    std::vector<uint32_t> shorter_;
 };
 
 }  // namespace bitnetd::text

@@ -25,62 +25,58 @@ uint32_t falling(float score) {
 
 void SpmMerger::encode(std::string_view text, std::vector<uint32_t>& out) {
     symbols_.clear();
-    heap_.clear();
+    queue_.clear();
     for (uint32_t at = 0; at < text.size();) {
         const uint32_t left = static_cast<uint32_t>(text.size()) - at;
         const uint32_t bytes = std::min(announced_bytes(text[at]), left);
         const auto index = static_cast<uint32_t>(symbols_.size());
-        symbols_.push_back({at, bytes, index == 0 ? kEnd : index - 1, index + 1});
+        symbols_.push_back({at, bytes, index == 0 ? kEnd : index - 1, index + 1, kNoId,
+                            MergeQueue::kNoOrder, kNoId});
         at += bytes;
     }
     if (symbols_.empty()) return;
     symbols_.back().next = kEnd;
-    for (uint32_t i = 0; i < symbols_.size(); ++i)
-        find_candidate(text, i);
-    std::make_heap(heap_.begin(), heap_.end(), comes_later);
-    merge_all(text);
+    for (uint32_t i = 0; i < symbols_.size(); ++i) {
+        if (find_pair(text, i)) queue_.add(symbols_[i].order, i);
+    }
+    queue_.start();
+    for (MergeQueue::Entry best; queue_.pop(best);) {
+        if (symbols_[best.left].order == best.order) join(text, best.left);
+    }
     emit(text, out);
 }
 
-// Appends the pair that starts at `left` if its joined text is a token.
-bool SpmMerger::find_candidate(std::string_view text, uint32_t left) {
-    const Symbol& symbol = symbols_[left];
+// Notes the pair that starts at `left`. False when its joined text is no token.
+bool SpmMerger::find_pair(std::string_view text, uint32_t left) {
+    Symbol& symbol = symbols_[left];
+    symbol.order = MergeQueue::kNoOrder;
     if (symbol.next == kEnd) return false;
     const uint32_t bytes = symbol.bytes + symbols_[symbol.next].bytes;
     if (bytes > vocabulary_.longest_token_bytes()) return false;
-    const uint32_t id = vocabulary_.find(text.substr(symbol.begin, bytes));
-    if (id == kNoId) return false;
-    heap_.push_back({uint64_t{falling(vocabulary_.score(id))} << 32 | left, bytes});
+    symbol.joined = vocabulary_.find(text.substr(symbol.begin, bytes));
+    if (symbol.joined == kNoId) return false;
+    symbol.order = falling(vocabulary_.score(symbol.joined));
     return true;
 }
 
-void SpmMerger::consider(std::string_view text, uint32_t left) {
-    if (find_candidate(text, left)) std::push_heap(heap_.begin(), heap_.end(), comes_later);
-}
-
-void SpmMerger::merge_all(std::string_view text) {
-    while (!heap_.empty()) {
-        std::pop_heap(heap_.begin(), heap_.end(), comes_later);
-        const Candidate best = heap_.back();
-        heap_.pop_back();
-        Symbol& left = symbols_[best.left()];
-        if (left.bytes == 0 || left.next == kEnd) continue;
-        Symbol& right = symbols_[left.next];
-        if (left.bytes + right.bytes != best.bytes) continue;
-        left.bytes = best.bytes;
-        left.next = right.next;
-        right.bytes = 0;
-        if (left.next != kEnd) symbols_[left.next].previous = best.left();
-        consider(text, best.left());
-        if (left.previous != kEnd) consider(text, left.previous);
-    }
+void SpmMerger::join(std::string_view text, uint32_t index) {
+    Symbol& left = symbols_[index];
+    Symbol& right = symbols_[left.next];
+    left.bytes += right.bytes;
+    left.id = left.joined;
+    left.next = right.next;
+    right.order = MergeQueue::kNoOrder;
+    if (left.next != kEnd) symbols_[left.next].previous = index;
+    if (find_pair(text, index)) queue_.push(left.order, index);
+    if (left.previous == kEnd) return;
+    if (find_pair(text, left.previous)) queue_.push(symbols_[left.previous].order, left.previous);
 }
 
 // A symbol that is no token becomes one byte token per byte, or the unknown id without byte tokens.
 void SpmMerger::emit(std::string_view text, std::vector<uint32_t>& out) const {
     for (uint32_t i = 0; i != kEnd; i = symbols_[i].next) {
         const std::string_view symbol = text.substr(symbols_[i].begin, symbols_[i].bytes);
-        const uint32_t id = vocabulary_.find(symbol);
+        const uint32_t id = symbols_[i].id != kNoId ? symbols_[i].id : vocabulary_.find(symbol);
         if (id != kNoId) {
             out.push_back(id);
             continue;

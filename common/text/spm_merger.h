@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/text/merge_queue.h"
 #include "common/text/vocabulary_image.h"
 
 namespace bitnetd::text {
@@ -19,30 +20,30 @@ class SpmMerger {
     // Appends the token ids of `text`, in which spaces are already U+2581; fewer than 2^31 bytes.
     void encode(std::string_view text, std::vector<uint32_t>& out);
 
+    // Pairs looked at so far, over all texts.
+    uint64_t work() const { return queue_.added(); }
+
   private:
     static constexpr uint32_t kEnd = 0xFFFFFFFF;
 
     struct Symbol {
         uint32_t begin;
-        uint32_t bytes;  // 0 once it was joined to its left neighbour
+        uint32_t bytes;
         uint32_t previous;
         uint32_t next;
+        uint32_t id;      // the token it was joined to; kNoId for a character as it was given
+        uint32_t order;   // of the pair that starts here; kNoOrder when it is no token, or when
+                          // this symbol was joined to its left neighbour
+        uint32_t joined;  // the token that pair is
     };
-    struct Candidate {
-        uint64_t order;  // falling score, then the index of the left symbol
-        uint32_t bytes;  // of the joined text; tells whether either side has changed since
-        uint32_t left() const { return static_cast<uint32_t>(order); }
-    };
-    static bool comes_later(const Candidate& a, const Candidate& b) { return a.order > b.order; }
 
-    bool find_candidate(std::string_view text, uint32_t left);
-    void consider(std::string_view text, uint32_t left);
-    void merge_all(std::string_view text);
+    bool find_pair(std::string_view text, uint32_t left);
+    void join(std::string_view text, uint32_t left);
     void emit(std::string_view text, std::vector<uint32_t>& out) const;
 
     VocabularyView vocabulary_;
     std::vector<Symbol> symbols_;
-    std::vector<Candidate> heap_;
+    MergeQueue queue_;
 };
 
 }  // namespace bitnetd::text

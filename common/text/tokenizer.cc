@@ -137,7 +137,7 @@ void Tokenizer::encode_spm(const std::vector<Fragment>& fragments,
         }
         after_special = false;
         // In ill-formed text a broken character may swallow the space behind it.
-        const bool by_word = words_are_apart_ && is_utf8(text);
+        const bool by_word = words_are_apart_ && is_utf8(fragment.text);
         WordCache cache(text.size());
         for (size_t at = 0; at < text.size();) {
             const size_t end = by_word ? word_end(text, at) : text.size();

@@ -1,5 +1,7 @@
 #include "common/text/utf8.h"
 
+#include "common/base/bytes.h"
+
 namespace bitnetd::text {
 
 namespace {
@@ -96,7 +98,11 @@ void append_utf8(std::string& out, uint32_t code_point) {
 }
 
 bool is_utf8(std::string_view text) noexcept {
+    constexpr uint64_t kNotAscii = 0x8080808080808080;
     for (size_t at = 0; at < text.size();) {
+        while (text.size() - at >= 8 && (load<uint64_t>(text.data() + at) & kNotAscii) == 0)
+            at += 8;
+        if (at == text.size()) break;
         const uint32_t bytes = decode_utf8(text, at).bytes;
         if (bytes == 0) return false;
         at += bytes;

@@ -184,7 +184,7 @@ Result<void> write_tokens(const VocabularyBuilder& in, ImageWriter& image) {
     std::vector<uint32_t> text_offsets{0}, bytes_offsets{0};
     std::string texts, bytes;
     std::vector<uint8_t> types;
-    std::vector<uint32_t> slots(hash_capacity(in.tokens.size()), kNoId);
+    std::vector<TextSlot> slots(hash_capacity(in.tokens.size()), {kNoId, 0});
     size_t longest = 0;
     for (size_t id = 0; id < in.tokens.size(); ++id) {
         const std::string& text = in.tokens[id];
@@ -194,10 +194,11 @@ Result<void> write_tokens(const VocabularyBuilder& in, ImageWriter& image) {
         bytes_offsets.push_back(static_cast<uint32_t>(bytes.size()));
         types.push_back(static_cast<uint8_t>(type_of(in, id)));
         longest = std::max(longest, text.size());
+        const uint64_t hash = hash_text(text);
+        const TextSlot slot{static_cast<uint32_t>(id), static_cast<uint32_t>(hash >> 32)};
         const bool placed = insert(
-            slots, hash_text(text), static_cast<uint32_t>(id),
-            [](uint32_t other) { return other == kNoId; },
-            [&](uint32_t other) { return in.tokens[other] == text; });
+            slots, hash, slot, [](const TextSlot& other) { return other.id == kNoId; },
+            [&](const TextSlot& other) { return in.tokens[other.id] == text; });
         if (!placed) return bad("token texts are made to collide");
     }
     image.header.longest_token_bytes = static_cast<uint32_t>(longest);

@@ -25,6 +25,18 @@ uint64_t mix(uint64_t value) {
     return value ^ value >> 29;
 }
 
+// Fewer than 8 bytes, little-endian, zeros behind: by loads of a fixed size that may overlap.
+uint64_t load_tail(std::string_view text) {
+    const char* at = text.data();
+    const size_t bytes = text.size();
+    if (bytes >= 4) {
+        return load<uint32_t>(at) | uint64_t{load<uint32_t>(at + bytes - 4)} << (8 * (bytes - 4));
+    }
+    if (bytes == 0) return 0;
+    const auto byte = [at](size_t i) { return uint64_t{static_cast<uint8_t>(at[i])} << (8 * i); };
+    return byte(0) | byte(bytes / 2) | byte(bytes - 1);
+}
+
 bool is_hash_capacity(size_t slots) {
     return std::has_single_bit(slots) && slots <= size_t{4} * kMergesMax;
 }
@@ -59,9 +71,7 @@ uint64_t hash_text(std::string_view text) noexcept {
         hash = mix(hash ^ load<uint64_t>(text.data())) * kMix;
         text.remove_prefix(8);
     }
-    uint64_t rest = 0;
-    std::memcpy(&rest, text.data(), text.size());
-    return mix(hash ^ rest);
+    return mix(hash ^ load_tail(text));
 }
 
 uint64_t hash_pair(uint32_t left, uint32_t right) noexcept {
@@ -133,7 +143,7 @@ Result<void> VocabularyView::map_sections() {
     bytes_ = string(Section::kBytes);
     types_ = array<uint8_t>(Section::kTypes);
     scores_ = array<float>(Section::kScores);
-    text_slots_ = array<uint32_t>(Section::kTextSlots);
+    text_slots_ = array<TextSlot>(Section::kTextSlots);
     merge_slots_ = array<MergeEntry>(Section::kMergeSlots);
     specials_ = array<uint32_t>(Section::kSpecials);
     end_ids_ = array<uint32_t>(Section::kEndIds);
@@ -187,8 +197,8 @@ Result<void> VocabularyView::check_tables() const {
     for (const float score : scores_) {
         if (!std::isfinite(score)) return bad("a score is not finite");
     }
-    for (const uint32_t id : text_slots_) {
-        if (id != kNoId && id >= tokens) return bad("the text table holds an unknown id");
+    for (const TextSlot& slot : text_slots_) {
+        if (slot.id != kNoId && slot.id >= tokens) return bad("the text table holds an unknown id");
     }
     for (const MergeEntry& entry : merge_slots_) {
         if (entry.left == kNoId) continue;
@@ -202,11 +212,13 @@ Result<void> VocabularyView::check_tables() const {
 
 uint32_t VocabularyView::find(std::string_view wanted) const noexcept {
     const size_t mask = text_slots_.size() - 1;
-    size_t slot = hash_text(wanted) & mask;
-    for (uint32_t probe = 0; probe < kProbesMax; ++probe, slot = (slot + 1) & mask) {
-        const uint32_t id = text_slots_[slot];
-        if (id == kNoId) return kNoId;
-        if (text(id) == wanted) return id;
+    const uint64_t hash = hash_text(wanted);
+    size_t at = hash & mask;
+    for (uint32_t probe = 0; probe < kProbesMax; ++probe, at = (at + 1) & mask) {
+        const TextSlot& slot = text_slots_[at];
+        if (slot.id == kNoId) return kNoId;
+        if (slot.check == static_cast<uint32_t>(hash >> 32) && text(slot.id) == wanted)
+            return slot.id;
     }
     return kNoId;
 }

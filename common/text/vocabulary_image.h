@@ -60,7 +60,7 @@ enum class Section : uint32_t {
     kBytes,         // what each token decodes to: byte alphabet or U+2581 undone
     kTypes,         // u8[tokens], a TokenType
     kScores,        // f32[tokens] for SPM, else empty
-    kTextSlots,     // u32[power of two]: hash table text -> id, open addressing, kNoId is free
+    kTextSlots,     // TextSlot[power of two]: hash table text -> id, open addressing
     kMergeSlots,    // MergeEntry[power of two]: hash table pair -> merge; empty for SPM
     kSpecials,      // u32: control, user-defined and unknown tokens; longest text first, then by id
     kEndIds,        // u32: end-of-generation ids, ascending
@@ -75,6 +75,13 @@ struct SectionPlace {
     uint64_t offset;  // bytes from the start of the image; a multiple of 8
     uint64_t bytes;
 };
+
+struct TextSlot {
+    uint32_t id;  // kNoId marks a free slot
+    uint32_t
+        check;  // upper half of the text's hash: most other texts are told apart without a look
+};
+static_assert(sizeof(TextSlot) == 8 && std::is_trivially_copyable_v<TextSlot>);
 
 // Symbols are what merging works on: the tokens (symbol = token id), then texts that only occur in
 // merges or as single bytes and are no token.
@@ -178,7 +185,7 @@ class VocabularyView {
     std::string_view bytes_;
     std::span<const uint8_t> types_;
     std::span<const float> scores_;
-    std::span<const uint32_t> text_slots_;
+    std::span<const TextSlot> text_slots_;
     std::span<const MergeEntry> merge_slots_;
     std::span<const uint32_t> specials_;
     std::span<const uint32_t> end_ids_;
