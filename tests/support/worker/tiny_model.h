@@ -1,5 +1,5 @@
-// A random bitnet-b1.58 model in a weights segment, small and odd-shaped, for tests of the model
-// and of the loop. Made from a seed; the same on every machine.
+// A random model in a weights segment, small and odd-shaped, for tests of the model and of the
+// loop. Made from a seed; the same on every machine.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "shm/abi/weights_abi.h"
+#include "worker/kernels/block_format.h"
 #include "worker/model/aligned_array.h"
 
 namespace bitnetd::worker::test {
@@ -23,6 +24,11 @@ struct TinyShape {
     uint32_t context = 160;
     bool own_output = false;
     bool biases = false;
+    const char* family = "bitnet-b1.58";
+    bool input_norms = false;
+    uint32_t sliding_window = 0;  // every third layer has none then
+    shm::Packing linear_packing = shm::Packing::kTernary2Bit;
+    kernels::BlockFormat block_format = kernels::BlockFormat::kQ8_0;  // of kBlocks
     shm::Packing table_packing = shm::Packing::kF16;
     std::vector<uint32_t> end_ids = {};
 };
@@ -34,6 +40,7 @@ class TinyModel {
     std::span<const std::byte> segment() const { return {bytes_.data(), bytes_.size()}; }
     std::span<std::byte> mutable_segment() { return {bytes_.data(), bytes_.size()}; }
     shm::WeightsHeader& header();
+    // The weight of a part.
     shm::TensorEntry& entry(shm::TensorPart part, uint32_t layer);
 
   private:

@@ -186,22 +186,56 @@ TEST(ForwardPass, ComputesTheFormulas) {
     }
 }
 
-class Invariance : public ::testing::Test {
+struct Kind {
+    const char* name;
+    TinyShape shape;
+};
+
+// Every family, every packing of linear layers, and what only some models have.
+const Kind kKinds[] = {
+    {"Bitnet", {.biases = true}},
+    {"Llama",
+     {.hidden = 64,
+      .ffn = 96,
+      .head_dim = 16,
+      .family = "llama",
+      .linear_packing = shm::Packing::kBlocks,
+      .block_format = kernels::BlockFormat::kQ4_0}},
+    {"LlamaInHalf", {.family = "llama", .linear_packing = shm::Packing::kF16}},
+    {"Qwen2",
+     {.biases = true,
+      .family = "qwen2",
+      .linear_packing = shm::Packing::kBF16,
+      .table_packing = shm::Packing::kBF16}},
+    {"Qwen3",
+     {.hidden = 64,
+      .ffn = 96,
+      .head_dim = 16,
+      .family = "qwen3",
+      .linear_packing = shm::Packing::kBlocks,
+      .table_packing = shm::Packing::kBlocks}},
+    {"Qwen3Embedding", {.family = "qwen3", .input_norms = true}},
+    {"Gemma3",
+     {.layers = 4, .family = "gemma3", .sliding_window = 20, .linear_packing = shm::Packing::kF32}},
+    {"Gemma3Embedding", {.family = "gemma3", .input_norms = true}},
+};
+
+class Invariance : public ::testing::TestWithParam<Kind> {
   protected:
-    const TinyModel model_{TinyShape{.biases = true}, 42};
+    const TinyModel model_{GetParam().shape, 42};
     const std::vector<uint32_t> ids_ = random_ids(100, 67, 5);
     const std::vector<float> expected_ =
         EngineFixture(model_.segment(), {.isa = "scalar", .step_tokens_max = 128}).feed(0, ids_);
 };
 
-TEST_F(Invariance, OfChunks) {
+TEST_P(Invariance, OfChunks) {
     for (const uint32_t chunk : {1u, 2u, 7u, 31u, 32u, 33u, 64u}) {
         EngineFixture fixture(model_.segment(), {});
         EXPECT_EQ(fixture.feed(0, ids_, 0, chunk), expected_) << "chunk " << chunk;
     }
 }
 
-TEST_F(Invariance, OfThreadsAndInstructionSets) {
+TEST_P(Invariance, OfThreadsAndInstructionSets) {
     for (const kernels::KernelTable* table : kernels::usable_tables()) {
         for (const int threads : {1, 2, 5}) {
             EngineFixture fixture(model_.segment(), {.isa = table->name, .threads = threads});
@@ -210,7 +244,7 @@ TEST_F(Invariance, OfThreadsAndInstructionSets) {
     }
 }
 
-TEST_F(Invariance, OfTheRowsBesideIt) {
+TEST_P(Invariance, OfTheRowsBesideIt) {
     constexpr uint32_t kSlots = 6;
     EngineFixture fixture(model_.segment(),
                           {.threads = 2, .slots = kSlots, .step_tokens_max = 256});
@@ -234,7 +268,18 @@ TEST_F(Invariance, OfTheRowsBesideIt) {
     EXPECT_EQ(std::vector<float>(logits.begin(), logits.end()), expected_);
 }
 
-TEST_F(Invariance, HalfPrecisionKeysAndValuesChangeLittle) {
+INSTANTIATE_TEST_SUITE_P(Models, Invariance, ::testing::ValuesIn(kKinds),
+                         [](const auto& kind) { return std::string(kind.param.name); });
+
+class OneModel : public ::testing::Test {
+  protected:
+    const TinyModel model_{TinyShape{.biases = true}, 42};
+    const std::vector<uint32_t> ids_ = random_ids(100, 67, 5);
+    const std::vector<float> expected_ =
+        EngineFixture(model_.segment(), {.isa = "scalar", .step_tokens_max = 128}).feed(0, ids_);
+};
+
+TEST_F(OneModel, HalfPrecisionKeysAndValuesChangeLittle) {
     EngineFixture fixture(model_.segment(), {.kv_type = KvType::kF16});
     const auto half = fixture.feed(0, ids_);
     EXPECT_NE(half, expected_);
@@ -243,7 +288,7 @@ TEST_F(Invariance, HalfPrecisionKeysAndValuesChangeLittle) {
     EXPECT_EQ(chunked.feed(0, ids_, 0, 9), half);
 }
 
-TEST_F(Invariance, DrawsComeFromTheRowTheyName) {
+TEST_F(OneModel, DrawsComeFromTheRowTheyName) {
     EngineFixture fixture(model_.segment(), {.threads = 2});
     std::vector<Row> rows;
     for (uint32_t p = 0; p < 64; ++p)

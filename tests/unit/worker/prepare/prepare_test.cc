@@ -320,7 +320,7 @@ TEST(Prepare, RefusesTensorsThatDoNotFit) {
          }},
         {"code 3", "blk.0.ffn_up.weight': row 0, column", code_3},
         {"a NaN scale", "blk.0.ffn_down.weight': its scale", nan_scale},
-        {"a NaN norm", "blk.1.ffn_norm.weight': row 0: element 2", nan_norm},
+        {"a NaN norm", "blk.1.ffn_norm.weight': row 0, column 2", nan_norm},
         {"no tokens", "tokenizer.ggml.tokens", [](auto& f) { f.tokens.clear(); }},
     });
 }
