@@ -172,11 +172,11 @@ enum TaskFlags : uint32_t {
 struct TaskMessage {
     Task task;
     uint32_t flags;         // TaskFlags
-    char name[256];         // what the operator called the model, for messages
+    char name[4096];        // what the operator called the model, for messages
     char ternary_type[16];  // convert: of ternary matrices, "I2_S"
     char float_type[16];    // convert: of other matrices; empty: as stored
 };
-static_assert(sizeof(TaskMessage) == 296 && std::is_trivially_copyable_v<TaskMessage>);
+static_assert(sizeof(TaskMessage) == 4136 && std::is_trivially_copyable_v<TaskMessage>);
 
 struct TaskProgressMessage {
     uint64_t done_bytes;

@@ -9,8 +9,7 @@ namespace bitnetd::supervisor {
 namespace {
 
 constexpr const char* kFileHelp =
-    "A GGUF file, the first part of a split one (NAME-00001-of-0000N.gguf), or a Hugging Face "
-    "directory with config.json and safetensors.";
+    "A GGUF file, any part of a split one, or a folder with a checkpoint.";
 constexpr const char* kExitHelp =
     "Exit code: 0 done, 1 refused or failed (the reason is on standard error), 2 wrong usage.";
 
@@ -36,13 +35,13 @@ class Parser {
     Parser() {
         app_.set_version_flag("--version", "bitnetctl " BITNETD_VERSION);
         app_.require_subcommand(1);
-        app_.footer(kExitHelp);
+        app_.footer(std::string(kExitHelp) + "\n");
         CLI::App* model = app_.add_subcommand(
             "model", "Look into model files and convert them. Needs no running server.");
         model->require_subcommand(1);
         model->footer(
-            "Every command parses the files in a confined process (bitnetd-loader) that can open "
-            "nothing itself.");
+            "Files are read in a confined process (bitnetd-loader) that can open nothing "
+            "itself.\n");
         add_info(*model);
         add_verify(*model);
         add_tokenize(*model);
@@ -56,10 +55,11 @@ class Parser {
     const ModelCommand& command() const { return command_; }
 
   private:
-    CLI::App* add(CLI::App& model, const char* name, shm::Task task, const char* description) {
+    CLI::App* add(CLI::App& model, const char* name, shm::Task task, const char* description,
+                  const std::string& more) {
         CLI::App* sub = model.add_subcommand(name, description);
         sub->callback([this, task] { command_.task = task; });
-        sub->footer(kExitHelp);
+        sub->footer(more + "\n\n" + kExitHelp + "\n");
         sub->add_option("FILE", command_.model, kFileHelp)->required();
         return sub;
     }
@@ -81,24 +81,28 @@ class Parser {
 
     void add_info(CLI::App& model) {
         CLI::App* sub = add(model, "info", shm::Task::kInfo,
-                            "Print what a model is: architecture, shape, types, vocabulary, files. "
-                            "Also of models that this build cannot serve, and why it cannot.");
+                            "Print what a model is: architecture, shape, types, vocabulary, files.",
+                            "Also describes models that this build does not serve, and says why it "
+                            "does not.");
         add_json(sub, "One JSON object, with every key and tensor, instead of a table.");
     }
     void add_verify(CLI::App& model) {
-        CLI::App* sub = add(model, "verify", shm::Task::kVerify,
-                            "Check a model completely: the container, every key and tensor against "
-                            "what the architecture predicts, and every weight by decoding it.");
-        add_json(sub,
-                 "One JSON object {file, ok, format, architecture, tensors, findings} instead of "
-                 "text; also printed when the model is refused.");
+        CLI::App* sub = add(
+            model, "verify", shm::Task::kVerify, "Check a model completely, every weight of it.",
+            "Checked are the container, the vocabulary, every key and tensor against "
+            "what the\narchitecture predicts, and every value by decoding it. The "
+            "check goes on after an error.\nThe JSON object is {file, ok, format, "
+            "architecture, bytes, tensors, findings}; it is\nprinted for a refused "
+            "model too.");
+        add_json(sub, "One JSON object instead of text.");
         add_layout(sub);
     }
     void add_tokenize(CLI::App& model) {
-        CLI::App* sub = add(model, "tokenize", shm::Task::kTokenize,
-                            "Turn the text on standard input into a JSON array of token ids. Works "
-                            "on files that hold a vocabulary only. A line end that closes the text "
-                            "belongs to it: printf is safer than echo.");
+        CLI::App* sub =
+            add(model, "tokenize", shm::Task::kTokenize,
+                "Turn the text on standard input into a JSON array of token ids.",
+                "Works on files that hold a vocabulary only. A line end that closes the "
+                "text belongs\nto it: printf gives a text without one.");
         sub->add_flag("--add-special", command_.add_special,
                       "Add BOS and EOS where the model wants them.");
         sub->add_flag("--parse-special", command_.parse_special,
@@ -106,31 +110,33 @@ class Parser {
     }
     void add_render(CLI::App& model) {
         CLI::App* sub = add(model, "render", shm::Task::kRender,
-                            "Apply the model's chat template to the JSON object on standard input "
-                            "and print the prompt, byte for byte. The object has messages (an "
-                            "array), and may have tools, add_generation_prompt (false when absent) "
-                            "and other variables that the template knows.");
+                            "Apply the chat template to the JSON object on standard input.",
+                            "The object has messages (an array) and may have tools, "
+                            "add_generation_prompt (false when\nabsent) and other variables that "
+                            "the template knows. The prompt is printed byte for byte,\nwithout a "
+                            "line end of its own.");
         sub->add_option("--template", command_.template_path,
                         "A file with the template to use instead of the model's (Jinja).")
             ->type_name("FILE");
     }
     void add_convert(CLI::App& model) {
-        CLI::App* sub = add(model, "convert", shm::Task::kConvert,
-                            "Write a model as one GGUF file. Ternary matrices go to --type without "
-                            "any loss where that type can hold them; where it must round a scale, "
-                            "the report says by how much. Everything else stays as it is. The file "
-                            "appears under its name when it is complete; until then it is "
-                            "OUT.partial.");
+        CLI::App* sub = add(
+            model, "convert", shm::Task::kConvert, "Write a model as one GGUF file.",
+            "Ternary matrices are stored in --type without any loss where that type can hold them; "
+            "where\nTQ1_0 or TQ2_0 must round a scale, the report says by how much. Everything "
+            "else "
+            "stays as it is.\nThe file appears under its name when it is complete; until then it "
+            "is "
+            "OUT.partial.");
         sub->add_option("OUT", command_.out, "The file to write.")->required();
         sub->add_option("--type", command_.ternary_type,
-                        "Type of ternary matrices: " + joined(kTernaryTypes) + ".")
+                        "Of ternary matrices: " + joined(kTernaryTypes) + ".")
             ->type_name("TYPE")
             ->capture_default_str()
             ->transform(CLI::IsMember(kTernaryTypes, CLI::ignore_case).description(""));
         sub->add_option("--floats", command_.float_type,
-                        "Store the other matrices (embedding, output, layers that are not "
-                        "ternary) as " +
-                            joined(kFloatTypes) + " too; rounds. Without it they stay as they are.")
+                        "Of other matrices (embedding, output, layers that are not ternary): " +
+                            joined(kFloatTypes) + ". As stored when not given.")
             ->type_name("TYPE")
             ->transform(CLI::IsMember(kFloatTypes, CLI::ignore_case).description(""));
         sub->add_flag("--force", command_.force, "Replace OUT, and a left-over OUT.partial.");

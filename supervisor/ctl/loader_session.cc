@@ -21,6 +21,8 @@ using shm::MessageType;
 
 // When memory runs out, the loader goes before anything that serves.
 constexpr int kOomScoreAdj = 800;
+// A server on the same machine goes first.
+constexpr int kNice = 10;
 
 Result<Fd> open_loader() {
     BITNETD_ASSIGN(const std::string folder, own_folder());
@@ -44,6 +46,7 @@ Result<LoaderSession> LoaderSession::start() {
     plan.args = {"bitnetd-loader"};
     plan.parent_death_signal = SIGKILL;
     plan.oom_score_adj = kOomScoreAdj;
+    plan.nice = kNice;
     BITNETD_ASSIGN(Spawned process, spawn(plan));
     return LoaderSession(std::move(process), std::move(ends.first));
 }

@@ -77,27 +77,35 @@ Printing printing_of(const ModelCommand& command) {
     return command.task == Task::kRender ? Printing::kExact : Printing::kPrintable;
 }
 
-Result<TaskEnd> run(const ModelCommand& command) {
-    BITNETD_ASSIGN(const std::vector<Fd> inputs, read_inputs(command));
+// The task, and for convert the new file under its name. Signals wait meanwhile, so that what is
+// unfinished can be taken away.
+Result<TaskEnd> do_task(const ModelCommand& command, const std::vector<Fd>& inputs, int output) {
     BITNETD_ASSIGN(Interrupts interrupts, Interrupts::watch());
-    BITNETD_ASSIGN(const Fd output, make_memfd("bitnetctl-output"));
-    std::optional<OutputFile> file;
-    std::vector<int> fds = {output.get()};
-    for (const Fd& input : inputs)
-        fds.push_back(input.get());
     BITNETD_ASSIGN(LoaderSession loader, LoaderSession::start());
     BITNETD_TRY(send_model(loader.channel(), command));
+    std::vector<int> fds = {output};
+    for (const Fd& input : inputs)
+        fds.push_back(input.get());
+    std::optional<OutputFile> file;
     if (command.task == Task::kConvert) {
         BITNETD_ASSIGN(OutputFile created, OutputFile::create(command.out, command.force));
         file.emplace(std::move(created));
         fds.push_back(file->fd());
     }
     ProgressLine progress = ProgressLine::on_standard_error();
-    BITNETD_ASSIGN(const TaskEnd end, loader.run(message_of(command), fds, interrupts, progress));
-    progress.clear();
-    if (end.interrupted_by != 0) return end;
-    if (file) BITNETD_TRY(file->commit());
-    BITNETD_TRY(print_memfd(output.get(), STDOUT_FILENO, printing_of(command)));
+    auto end = loader.run(message_of(command), fds, interrupts, progress);
+    if (!end.ok()) return std::move(end).error().within(command.model);
+    if (file && end->interrupted_by == 0) BITNETD_TRY(file->commit());
+    return end;
+}
+
+Result<TaskEnd> run(const ModelCommand& command) {
+    BITNETD_ASSIGN(const std::vector<Fd> inputs, read_inputs(command));
+    BITNETD_ASSIGN(const Fd output, make_memfd("bitnetctl-output"));
+    BITNETD_ASSIGN(const TaskEnd end, do_task(command, inputs, output.get()));
+    if (end.interrupted_by == 0) {
+        BITNETD_TRY(print_memfd(output.get(), STDOUT_FILENO, printing_of(command)));
+    }
     return end;
 }
 

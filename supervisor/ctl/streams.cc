@@ -25,8 +25,7 @@ Result<void> write_all(int to, std::span<const char> bytes, const std::string& w
 
 void make_printable(std::span<char> text) {
     for (char& c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if ((byte < ' ' && c != '\n') || byte == 0x7F) c = '?';
+        if ((c < ' ' || c > '~') && c != '\n') c = '?';
     }
 }
 

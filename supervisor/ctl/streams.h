@@ -18,7 +18,8 @@ Result<Fd> read_to_memfd(int from, const std::string& what, uint64_t bytes_max);
 
 enum class Printing : uint8_t {
     kExact,      // byte for byte
-    kPrintable,  // control bytes but line ends become '?': they would reach the terminal
+    kPrintable,  // what is neither printable ASCII nor a line end becomes '?': it would speak to
+                 // the terminal
 };
 
 // Copies all of a memfd to `to`.

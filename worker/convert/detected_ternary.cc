@@ -3,38 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "worker/inspect/tensor_statistics.h"
+#include "worker/prepare/ternary_values.h"
+
 namespace bitnetd::worker {
 namespace {
-
-class DetectedTernary final : public quant::TernaryMatrix {
-  public:
-    DetectedTernary(ModelInput& input, const ModelTensor& tensor, float scale)
-        : TernaryMatrix(tensor.shape, nullptr, 1, quant::ScalesPer::kMatrix),
-          input_(input),
-          tensor_(tensor),
-          scale_(scale) {}
-
-  private:
-    Result<void> decode(uint64_t first, uint64_t count, std::span<int8_t> digits,
-                        std::span<float> scales) override {
-        values_.resize(digits.size());
-        BITNETD_TRY(input_.read_floats(tensor_, first, count, values_));
-        for (size_t i = 0; i < values_.size(); ++i) {
-            // The file may have changed since the values were looked at.
-            if (values_[i] != 0 && std::fabs(values_[i]) != scale_) {
-                return invalid("its values changed while it was read");
-            }
-            digits[i] = static_cast<int8_t>((values_[i] > 0 ? 1 : 0) - (values_[i] < 0 ? 1 : 0));
-        }
-        scales[0] = scale_;
-        return {};
-    }
-
-    ModelInput& input_;
-    const ModelTensor& tensor_;
-    float scale_;
-    std::vector<float> values_;
-};
 
 // The one magnitude in `values`, beside zero; 0 so far when there is none yet. False: others too.
 bool one_magnitude(std::span<const float> values, float& magnitude) {
@@ -61,8 +34,7 @@ Result<std::unique_ptr<quant::TernaryMatrix>> detect_ternary(ModelInput& input,
         if (!one_magnitude(part, magnitude)) return std::unique_ptr<quant::TernaryMatrix>();
     }
     if (magnitude == 0) return std::unique_ptr<quant::TernaryMatrix>();
-    return std::unique_ptr<quant::TernaryMatrix>(
-        std::make_unique<DetectedTernary>(input, tensor, magnitude));
+    return read_as_ternary(input, tensor);
 }
 
 }  // namespace bitnetd::worker

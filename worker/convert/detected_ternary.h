@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "worker/inspect/tensor_statistics.h"
+#include "worker/prepare/model_input.h"
 
 namespace bitnetd::worker {
 

@@ -78,7 +78,7 @@ Json to_json(const gguf::Value& value, size_t elements_max) {
 }
 
 std::string dump(const Json& json, int indent) {
-    return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+    return json.dump(indent, ' ', true, Json::error_handler_t::replace);
 }
 
 }  // namespace bitnetd::worker

@@ -11,7 +11,8 @@ namespace bitnetd::worker {
 // {"array of": type, "count": n}. Numbers that JSON does not have (NaN, infinities) become null.
 nlohmann::ordered_json to_json(const gguf::Value& value, size_t elements_max);
 
-// `indent` as nlohmann's dump(); text that is not UTF-8 gets U+FFFD in its place.
+// `indent` as nlohmann's dump(). ASCII only, so that nothing in a file can speak to a terminal;
+// what is not UTF-8 becomes U+FFFD.
 std::string dump(const nlohmann::ordered_json& json, int indent);
 
 }  // namespace bitnetd::worker

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "worker/prepare/ternary_values.h"
+
 namespace bitnetd::worker {
 namespace {
 
@@ -75,7 +77,12 @@ Result<TensorStatistics> measure_floats(ModelInput& input, const ModelTensor& te
 
 Result<TensorStatistics> measure_ternary(ModelInput& input, const ModelTensor& tensor,
                                          const ByteCount& progress) {
-    BITNETD_ASSIGN(const auto matrix, input.open_ternary(tensor));
+    std::unique_ptr<quant::TernaryMatrix> matrix;
+    if (tensor.ternary) {
+        BITNETD_ASSIGN(matrix, input.open_ternary(tensor));
+    } else {
+        matrix = read_as_ternary(input, tensor);
+    }
     const quant::Shape shape = matrix->shape();
     const uint64_t step = rows_per_part(shape, matrix->row_step());
     std::vector<int8_t> digits(std::min(step, shape.rows) * shape.columns);
@@ -88,10 +95,9 @@ Result<TensorStatistics> measure_ternary(ModelInput& input, const ModelTensor& t
         const auto part_scales = std::span(scales).first(matrix->scale_count(count));
         BITNETD_TRY(matrix->read_rows(row, count, part, part_scales));
         add_digits(out, part);
-        // One scale of the whole matrix comes with every part.
-        if (row == 0 || matrix->scales_per() != quant::ScalesPer::kMatrix) {
-            add_scales(out, part_scales);
-        }
+        // One scale of the whole matrix comes with every part; detected ones are known at the end.
+        if (matrix->scales_per() == quant::ScalesPer::kMatrix) out.scales = 0;
+        add_scales(out, part_scales);
         told.done_until(row + count);
     }
     return TensorStatistics(out);
@@ -111,10 +117,10 @@ void RowBytes::done_until(uint64_t row) {
     told_ = bytes;
 }
 
-Result<TensorStatistics> measure(ModelInput& input, const ModelTensor& tensor,
+Result<TensorStatistics> measure(ModelInput& input, const ModelTensor& tensor, bool as_ternary,
                                  const ByteCount& progress) {
-    return tensor.ternary ? measure_ternary(input, tensor, progress)
-                          : measure_floats(input, tensor, progress);
+    return tensor.ternary || as_ternary ? measure_ternary(input, tensor, progress)
+                                        : measure_floats(input, tensor, progress);
 }
 
 }  // namespace bitnetd::worker

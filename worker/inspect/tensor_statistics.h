@@ -31,9 +31,10 @@ using TensorStatistics = std::variant<FloatStatistics, TernaryStatistics>;
 // Told the bytes of each part as it is done; together ModelTensor::bytes.
 using ByteCount = std::function<void(uint64_t bytes)>;
 
-// The error names row and column. Holds some megabytes at a time, or one step of rows of a ternary
-// matrix (TernaryMatrix::row_step()).
-Result<TensorStatistics> measure(ModelInput& input, const ModelTensor& tensor,
+// `as_ternary`: a float tensor that must hold -s, 0 and s only; one that is ternary by its type is
+// read so anyway. The error names row and column. Holds some megabytes at a time, or one step of
+// rows of a ternary matrix (TernaryMatrix::row_step()).
+Result<TensorStatistics> measure(ModelInput& input, const ModelTensor& tensor, bool as_ternary,
                                  const ByteCount& progress);
 
 // Rows to read at once: whole steps, together about kPartElements.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 
@@ -58,12 +59,9 @@ std::string count_text(uint64_t count) {
 }
 
 std::string number_text(double number) {
-    return print("%.4g", number);
-}
-
-std::string share_text(uint64_t part, uint64_t whole) {
-    return print("%.1f %%",
-                 whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+    constexpr double kWholeMax = 1e9;
+    const bool whole = number == std::floor(number) && std::fabs(number) < kWholeMax;
+    return print(whole ? "%.0f" : "%.4g", number);
 }
 
 }  // namespace bitnetd::worker

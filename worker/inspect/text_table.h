@@ -27,9 +27,7 @@ class TextTable {
 std::string bytes_text(uint64_t bytes);
 // "5.25 M"
 std::string count_text(uint64_t count);
-// Four significant digits.
+// Four significant digits; a whole number whole.
 std::string number_text(double number);
-// "25.1 %"
-std::string share_text(uint64_t part, uint64_t whole);
 
 }  // namespace bitnetd::worker

@@ -50,15 +50,15 @@ void judge(const TernaryStatistics& ternary, const std::string& subject, Finding
     }
 }
 
-Json check_tensor(ModelInput& input, const ModelTensor& tensor, const ByteCount& progress,
-                  Findings& findings) {
+Json check_tensor(ModelInput& input, const ModelTensor& tensor, bool as_ternary,
+                  const ByteCount& progress, Findings& findings) {
     const std::string subject = "tensor " + quote(tensor.name);
     Json out = {{"name", tensor.name},
                 {"type", quant::name_of(tensor.type)},
                 {"shape", {tensor.shape.rows, tensor.shape.columns}},
                 {"bytes", tensor.bytes},
                 {"statistics", nullptr}};
-    const auto statistics = measure(input, tensor, progress);
+    const auto statistics = measure(input, tensor, as_ternary, progress);
     if (!statistics.ok()) {
         findings.error(subject, statistics.error().message);
         return out;
@@ -72,7 +72,8 @@ Json check_tensor(ModelInput& input, const ModelTensor& tensor, const ByteCount&
     return out;
 }
 
-Json check_tensors(ModelInput& input, const TaskProgress& progress, Findings& findings) {
+Json check_tensors(ModelInput& input, const TernaryByUse& ternary, const TaskProgress& progress,
+                   Findings& findings) {
     uint64_t total = 0;
     for (const ModelTensor& tensor : input.tensors())
         total += tensor.bytes;
@@ -83,7 +84,7 @@ Json check_tensors(ModelInput& input, const TaskProgress& progress, Findings& fi
             done += bytes;
             progress("verify", done, total);
         };
-        out.push_back(check_tensor(input, tensor, count, findings));
+        out.push_back(check_tensor(input, tensor, ternary.contains(&tensor), count, findings));
     }
     return out;
 }
@@ -154,9 +155,9 @@ Json verify(std::vector<NamedSource> files, const LayoutOptions& layout, std::st
         findings.error("file", input.error().message);
     } else {
         report["architecture"] = architecture_of(**input);
-        check_servable(**input, findings);
+        const TernaryByUse ternary = check_servable(**input, findings);
         check_token_ids((*input)->metadata(), findings);
-        report["tensors"] = check_tensors(**input, progress, findings);
+        report["tensors"] = check_tensors(**input, ternary, progress, findings);
     }
     report["ok"] = findings.errors() == 0;
     report["findings"] = findings_json(findings);
