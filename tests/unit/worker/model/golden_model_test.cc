@@ -147,25 +147,25 @@ class GoldenModel : public ::testing::TestWithParam<const char*> {
     }
 };
 
-class GoldenTernary : public GoldenModel {};
-class GoldenFloat : public GoldenModel {};
+class GoldenFullTernary : public GoldenModel {};
+class GoldenFullFloat : public GoldenModel {};
 
-TEST_P(GoldenTernary, WithF32KeysAndValues) {
+TEST_P(GoldenFullTernary, WithF32KeysAndValues) {
     check({"a8", "", {.step_tokens_max = 256}});
 }
-TEST_P(GoldenTernary, WithF16KeysAndValues) {
+TEST_P(GoldenFullTernary, WithF16KeysAndValues) {
     check({"a8_f16kv", "", {.kv_type = KvType::kF16, .step_tokens_max = 256}});
 }
 
-TEST_P(GoldenFloat, WithF32KeysAndValues) {
+TEST_P(GoldenFullFloat, WithF32KeysAndValues) {
     check({"float", "float32_kv", {.step_tokens_max = 256, .block_inputs = BlockInputs::kFloat}});
 }
-TEST_P(GoldenFloat, WithF16KeysAndValues) {
+TEST_P(GoldenFullFloat, WithF16KeysAndValues) {
     check({"float",
            "f16_kv",
            {.kv_type = KvType::kF16, .step_tokens_max = 256, .block_inputs = BlockInputs::kFloat}});
 }
-TEST_P(GoldenFloat, WithInt8Inputs) {
+TEST_P(GoldenFullFloat, WithInt8Inputs) {
     check({"float", "int8_activations", {.step_tokens_max = 256}});
 }
 
@@ -176,7 +176,7 @@ std::string test_name(const ::testing::TestParamInfo<const char*>& parameter) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Models, GoldenTernary,
+    Models, GoldenFullTernary,
     ::testing::Values("b158-e128-I2_S", "b158-e128-F32", "b158-e128-IQ1_BN", "b158-e128-IQ2_BN",
                       "b158-e256-I2_S", "b158-e256-TQ1_0", "b158-e256-TQ2_0", "b158-e256-TL1",
                       "b158-e256-TL2", "b158-bias-I2_S", "bitnet-e256-I2_S", "bitnet-scale-TQ2_0",
@@ -184,7 +184,7 @@ INSTANTIATE_TEST_SUITE_P(
                       "embed-gemma3-I2_S", "st-bitnet-master", "st-bitnet-packed"),
     test_name);
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenFloat,
+INSTANTIATE_TEST_SUITE_P(Models, GoldenFullFloat,
                          ::testing::Values("llama-plain-F32", "llama-plain-BF16",
                                            "llama-plain-Q8_0", "llama-plain-Q4_0",
                                            "llama-plain-Q5_0", "llama-rf-Q4_K_M", "llama-rf-Q2_K",
