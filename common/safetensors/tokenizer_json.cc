@@ -60,6 +60,7 @@ class TokenizerSax final : public json::json_sax_t {
             place_ = Place::kVocabulary;
             return remember_key();
         }
+        if (is_in_model("merges")) return misplaced("an object");
         return open(json::object());
     }
     bool end_object() override {
@@ -113,11 +114,13 @@ class TokenizerSax final : public json::json_sax_t {
     bool is_in_model(std::string_view name) const {
         return open_.size() == 2 && model_ != nullptr && open_.back() == model_ && key_ == name;
     }
-    // So that a second vocab or merges is found out.
+    // Leaves a mark, so that a second vocab or merges is found out.
     bool remember_key() { return put(true) != nullptr; }
 
     bool value(json&& content) {
-        if (place_ != Place::kTree) return misplaced(content.type_name());
+        if (place_ != Place::kTree || is_in_model("merges") || is_in_model("vocab")) {
+            return misplaced(content.type_name());
+        }
         return put(std::move(content)) != nullptr;
     }
 
@@ -187,7 +190,10 @@ class TokenizerSax final : public json::json_sax_t {
         if (place_ == Place::kVocabulary) {
             return fail("model.vocab: expected the id of token " + quote(key_) + ", found " + what);
         }
-        return fail("model.merges: expected texts, found " + what);
+        if (place_ == Place::kTree && key_ == "vocab") {
+            return fail("model.vocab: expected an object, found " + what);
+        }
+        return fail("model.merges: expected a list of texts, found " + what);
     }
     bool fail(std::string what) {
         if (!error_) error_ = invalid(std::move(what));

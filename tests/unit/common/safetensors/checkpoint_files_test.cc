@@ -417,6 +417,40 @@ TEST(TensorNames, OfEachFamily) {
     EXPECT_EQ(gguf_name("model.layers.0.self_attn.rotary_emb.inv_freq"), "ignored");
 }
 
+TEST(TensorNames, ThereAndBack) {
+    constexpr std::string_view kNames[] = {
+        "model.embed_tokens.weight",
+        "model.norm.weight",
+        "lm_head.weight",
+        "model.layers.7.input_layernorm.weight",
+        "model.layers.7.post_attention_layernorm.weight",
+        "model.layers.7.self_attn.q_proj.weight",
+        "model.layers.7.self_attn.k_proj.bias",
+        "model.layers.7.self_attn.q_norm.weight",
+        "model.layers.7.mlp.down_proj.norm.weight",
+    };
+    for (const Family family : {Family::kLlama, Family::kBitNet, Family::kGemma3}) {
+        for (const std::string_view name : kNames)
+            EXPECT_EQ(hf_name_of(find_gguf_name(name, family)->gguf_name, family), name);
+    }
+    EXPECT_EQ(hf_name_of("blk.0.attn_sub_norm.weight", Family::kBitNet),
+              "model.layers.0.self_attn.attn_sub_norm.weight");
+    EXPECT_EQ(hf_name_of("blk.0.attn_sub_norm.weight", Family::kBitnet1),
+              "model.layers.0.self_attn.inner_attn_ln.weight");
+    EXPECT_EQ(hf_name_of("blk.0.ffn_norm.weight", Family::kGemma3),
+              "model.layers.0.pre_feedforward_layernorm.weight");
+    for (const char* const name : {"", "rope_freqs.weight", "blk.0.other.weight", "blk.x.attn_q"})
+        EXPECT_EQ(hf_name_of(name, Family::kLlama), "") << name;
+}
+
+TEST(TensorNames, OfModelsWithoutTheirHead) {
+    EXPECT_EQ(find_gguf_name("layers.3.mlp.up_proj.weight", Family::kQwen3)->gguf_name,
+              "blk.3.ffn_up.weight");
+    EXPECT_EQ(find_gguf_name("embed_tokens.weight", Family::kQwen3)->gguf_name,
+              "token_embd.weight");
+    EXPECT_FALSE(find_gguf_name("model.model.norm.weight", Family::kQwen3).has_value());
+}
+
 TEST(TensorNames, OthersAreUnknown) {
     for (const char* name :
          {"", "model", "model.layers.", "model.layers.0", "model.layers.0.", "model.layers.x.mlp",
