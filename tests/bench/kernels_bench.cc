@@ -233,6 +233,20 @@ void attention(benchmark::State& state, const KernelTable& table, bool half, int
     state.SetItemsProcessed(state.iterations() * positions);
 }
 
+void bf16_dot(benchmark::State& state, const KernelTable& table, Layer layer, int32_t m,
+              bool all_cores) {
+    using kernels::Bf16;
+    const std::vector<Bf16> x(elements(m, layer.k), Bf16{0x3c00});
+    std::vector<float> y(elements(m, layer.n));
+    const int64_t row_bytes = int64_t{layer.k} * static_cast<int64_t>(sizeof(Bf16));
+    measure(state, layer, m, all_cores, layer.n * row_bytes,
+            [&](worker::Range part, const uint8_t* w) {
+                table.matmul_bf16_dot(m, static_cast<int32_t>(part.count()), layer.k, x.data(),
+                                      reinterpret_cast<const Bf16*>(w + part.begin * row_bytes),
+                                      y.data() + part.begin, layer.n);
+            });
+}
+
 // "table/kernel/layer/rowsM/cores", for one core and all.
 template <typename Run, typename... More>
 void add(const KernelTable& table, const std::string& kernel, Run run, Layer layer,
@@ -261,6 +275,9 @@ void add_all(const KernelTable& table) {
     add(table, "matmul_f16", float_matmul<uint16_t, &KernelTable::matmul_f16>, layer, {1, 4, 64});
     add(table, "matmul_bf16", float_matmul<kernels::Bf16, &KernelTable::matmul_bf16>, layer,
         {1, 4, 64});
+    if (table.matmul_bf16_dot != nullptr) {
+        add(table, "matmul_bf16_dot", bf16_dot, layer, {1, 4, 64});
+    }
     for (bool half : {false, true}) {
         const std::string name =
             std::string(table.name) + (half ? "/attention_f16/1024" : "/attention_f32/1024");

@@ -35,6 +35,7 @@ ALLOWED = {
     "worker/kernels/avx2": ["worker/kernels"],
     "worker/kernels/avx512": ["worker/kernels"],
     "worker/kernels/avx512vnni": ["worker/kernels"],
+    "worker/kernels/avx512bf16": ["worker/kernels"],
     "worker/kernels": ["common"],
     "worker": ["shm", "common"],
 }

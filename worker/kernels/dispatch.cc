@@ -26,11 +26,16 @@ bool cpu_has_avx512vnni() {
     return cpu_has_avx512() && __builtin_cpu_supports("avx512vnni");
 }
 
+bool cpu_has_avx512bf16() {
+    return cpu_has_avx512vnni() && __builtin_cpu_supports("avx512bf16");
+}
+
 struct UsableTables {
-    std::array<const KernelTable*, 4> tables{};
+    std::array<const KernelTable*, 5> tables{};
     size_t count = 0;
 
     UsableTables() {
+        if (cpu_has_avx512bf16()) tables[count++] = &avx512bf16::kTable;
         if (cpu_has_avx512vnni()) tables[count++] = &avx512vnni::kTable;
         if (cpu_has_avx512()) tables[count++] = &avx512::kTable;
         if (cpu_has_avx2()) tables[count++] = &avx2::kTable;

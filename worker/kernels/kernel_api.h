@@ -139,9 +139,10 @@ struct Bf16 {
     uint16_t bits;
 };
 
-// Converts count values; to f16 with round to nearest even, from either 16-bit type exactly.
+// Converts count values: from either 16-bit type exactly, to it rounded to nearest, ties to even.
 using F16ToF32 = void (*)(int64_t count, const uint16_t* x, float* y) noexcept;
 using Bf16ToF32 = void (*)(int64_t count, const Bf16* x, float* y) noexcept;
+using F32ToBf16 = void (*)(int64_t count, const float* x, Bf16* y) noexcept;
 using F32ToF16 = void (*)(int64_t count, const float* x, uint16_t* y) noexcept;
 
 // y[i][j] = sum over t of x[i][t] * (float)w[j][t]; the lane order above.
@@ -151,6 +152,14 @@ using MatmulF16 = void (*)(int32_t m, int32_t n, int32_t k, const float* x, cons
                            float* y, int64_t y_stride) noexcept;
 using MatmulBf16 = void (*)(int32_t m, int32_t n, int32_t k, const float* x, const Bf16* w,
                             float* y, int64_t y_stride) noexcept;
+// The same with both in bfloat16, as the instruction VDPBF16PS computes it: a float class of its
+// own ("bf16dot"), so a layer must use it for all its rows or for none. k counts as rounded up to
+// 32 with zeros; lane l (0..15) takes the pairs (2l, 2l + 1), (2l + 32, 2l + 33), ...; of a pair
+// first acc = fma(x[odd], w[odd], acc), then the even ones; every operand and result that is
+// subnormal is zero of its sign. The lanes are reduced by the tree above.
+//   x bf16 [m][k];  the rest as above
+using MatmulBf16Dot = void (*)(int32_t m, int32_t n, int32_t k, const Bf16* x, const Bf16* w,
+                               float* y, int64_t y_stride) noexcept;
 using MatmulF32 = void (*)(int32_t m, int32_t n, int32_t k, const float* x, const float* w,
                            float* y, int64_t y_stride) noexcept;
 
@@ -203,11 +212,13 @@ struct KernelTable {
     F16ToF32 f16_to_f32;
     Bf16ToF32 bf16_to_f32;
     F32ToF16 f32_to_f16;
+    F32ToBf16 f32_to_bf16;
     MatmulF16 matmul_f16;
     MatmulBf16 matmul_bf16;
     MatmulF32 matmul_f32;
-    Attention attention_f32;  // keys and values stored as float
-    Attention attention_f16;  // stored as IEEE half, converted exactly
+    MatmulBf16Dot matmul_bf16_dot;  // null in a table without the instruction; "scalar" has it
+    Attention attention_f32;        // keys and values stored as float
+    Attention attention_f16;        // stored as IEEE half, converted exactly
 };
 
 }  // namespace bitnetd::kernels

@@ -166,6 +166,21 @@ bool same_from_bf16(const KernelTable& table, Random& random) {
     return same(y[0], y[1]);
 }
 
+// NaN among them: it must stay one.
+bool same_to_bf16(const KernelTable& table, Random& random) {
+    const int32_t count = random.in(1, 300);
+    std::vector<float> x(static_cast<size_t>(count));
+    for (float& value : x)
+        value = std::bit_cast<float>(static_cast<uint32_t>(random.next()));
+    std::vector<Bf16> y[2];
+    const KernelTable* tables[2] = {&table, &reference_table()};
+    for (int i = 0; i < 2; ++i) {
+        y[i].assign(static_cast<size_t>(count + kGuard), Bf16{77});
+        tables[i]->f32_to_bf16(count, x.data(), y[i].data());
+    }
+    return same(y[0], y[1]);
+}
+
 bool same_to_half(const KernelTable& table, Random& random) {
     const int32_t count = random.in(1, 300);
     std::vector<float> x(static_cast<size_t>(count));
@@ -206,6 +221,28 @@ bool same_matmul(const KernelTable& table, Random& random) {
             tables[i]->matmul_f32(m, n, k, x.data(), w.data(), y[i].data(), stride);
         }
     }
+    return same(y[0], y[1]);
+}
+
+// Absent from most tables. Specks, so that sums become subnormal too.
+bool same_bf16_dot(const KernelTable& table, Random& random) {
+    if (table.matmul_bf16_dot == nullptr) return true;
+    const int32_t m = random.in(1, 9);
+    const int32_t n = random.in(1, 21);
+    const int32_t k = random.in(1, 300);
+    const int64_t stride = n + random.in(0, 5);
+    const bool specks = random.one_in(4);
+    std::vector<float> x = values(random, m * k);
+    std::vector<float> w = values(random, n * k);
+    for (std::vector<float>* one : {&x, &w}) {
+        for (float& value : *one)
+            value *= specks ? 0x1p-63f : 1.0f;
+    }
+    const std::vector<Bf16> a = to_bf16(x);
+    const std::vector<Bf16> b = to_bf16(w);
+    std::vector<float> y[2] = {output<float>(m * stride), output<float>(m * stride)};
+    table.matmul_bf16_dot(m, n, k, a.data(), b.data(), y[0].data(), stride);
+    reference_table().matmul_bf16_dot(m, n, k, a.data(), b.data(), y[1].data(), stride);
     return same(y[0], y[1]);
 }
 
@@ -291,9 +328,11 @@ const char* first_difference(const KernelTable& table, uint64_t seed) {
     if (!same_to_float(table, random)) return "f16_to_f32";
     if (!same_from_bf16(table, random)) return "bf16_to_f32";
     if (!same_to_half(table, random)) return "f32_to_f16";
+    if (!same_to_bf16(table, random)) return "f32_to_bf16";
     if (!same_matmul<Weights::kF16>(table, random)) return "matmul_f16";
     if (!same_matmul<Weights::kBf16>(table, random)) return "matmul_bf16";
     if (!same_matmul<Weights::kF32>(table, random)) return "matmul_f32";
+    if (!same_bf16_dot(table, random)) return "matmul_bf16_dot";
     if (!same_attention<false>(table, random)) return "attention_f32";
     if (!same_attention<true>(table, random)) return "attention_f16";
     return first_block_difference(table, seed, random);

@@ -18,5 +18,8 @@ extern const KernelTable kTable;  // AVX-512 F, BW, VL, DQ
 namespace avx512vnni {
 extern const KernelTable kTable;  // AVX-512 as above and VNNI
 }
+namespace avx512bf16 {
+extern const KernelTable kTable;  // AVX-512 as above, VNNI and BF16
+}
 
 }  // namespace bitnetd::kernels

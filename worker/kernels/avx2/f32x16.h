@@ -118,6 +118,17 @@ struct F32x16 {
         _mm_storeu_si128(words, _mm256_cvtps_ph(low, kNearest));
         _mm_storeu_si128(words + 1, _mm256_cvtps_ph(high, kNearest));
     }
+    void store(Bf16* at) const {
+        const __m256i words = _mm256_packus_epi32(upper_halves(low), upper_halves(high));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
+                            _mm256_permute4x64_epi64(words, _MM_SHUFFLE(3, 1, 2, 0)));
+    }
+    void store(Bf16* at, int64_t count) const {
+        Bf16 whole[16];
+        store(whole);
+        for (int64_t i = 0; i < count; ++i)
+            at[i] = whole[i];
+    }
     void store(float* at, int64_t count) const {
         const Mask mask = first(count);
         _mm256_maskstore_ps(at, mask.low, low);
@@ -218,6 +229,17 @@ struct F32x16 {
     struct Mask {
         __m256i low, high;
     };
+    // Rounded to nearest, ties to even; a NaN made quiet.
+    static __m256i upper_halves(__m256 value) {
+        const __m256i bits = _mm256_castps_si256(value);
+        const __m256i upper = _mm256_srli_epi32(bits, 16);
+        const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+        const __m256i rounded =
+            _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+        const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+        const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(value, value, _CMP_UNORD_Q));
+        return _mm256_blendv_epi8(_mm256_srli_epi32(rounded, 16), quiet, nan);
+    }
     static __m256 from_bf16(__m128i bits) {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
     }

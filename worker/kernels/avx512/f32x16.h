@@ -82,6 +82,12 @@ struct F32x16 {
     void store(uint16_t* at) const {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), halves());
     }
+    void store(Bf16* at) const {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), upper_halves());
+    }
+    void store(Bf16* at, int64_t count) const {
+        _mm256_mask_storeu_epi16(at, first(count), upper_halves());
+    }
     void store(float* at, int64_t count) const { _mm512_mask_storeu_ps(at, first(count), v); }
     void store(uint16_t* at, int64_t count) const {
         _mm256_mask_storeu_epi16(at, first(count), halves());
@@ -141,6 +147,17 @@ struct F32x16 {
   private:
     static F32x16 from_bf16(__m256i bits) {
         return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
+    }
+    // Rounded to nearest, ties to even; a NaN made quiet.
+    __m256i upper_halves() const {
+        const __m512i bits = _mm512_castps_si512(v);
+        const __m512i upper = _mm512_srli_epi32(bits, 16);
+        const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+        const __m512i rounded =
+            _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+        const __m512i quiet = _mm512_or_si512(upper, _mm512_set1_epi32(0x40));
+        return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(
+            _mm512_srli_epi32(rounded, 16), _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), quiet));
     }
     __m256i halves() const {
         return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

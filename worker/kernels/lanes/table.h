@@ -33,9 +33,11 @@ constexpr KernelTable make_table(const char* name) {
         .f16_to_f32 = convert<V, uint16_t, float>,
         .bf16_to_f32 = convert<V, Bf16, float>,
         .f32_to_f16 = convert<V, float, uint16_t>,
+        .f32_to_bf16 = convert<V, float, Bf16>,
         .matmul_f16 = matmul<V, uint16_t>,
         .matmul_bf16 = matmul<V, Bf16>,
         .matmul_f32 = matmul<V, float>,
+        .matmul_bf16_dot = nullptr,
         .attention_f32 = attention<V, float>,
         .attention_f16 = attention<V, uint16_t>,
     };

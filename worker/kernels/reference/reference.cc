@@ -8,6 +8,7 @@
 
 #include "worker/kernels/exp_poly.h"
 #include "worker/kernels/kernel_api.h"
+#include "worker/kernels/reference/bf16_dot.h"
 #include "worker/kernels/reference/blocks.h"
 #include "worker/kernels/reference/half.h"
 #include "worker/kernels/tables.h"
@@ -24,7 +25,7 @@ float to_float(uint16_t half) {
     return half_to_float(half);
 }
 float to_float(Bf16 value) {
-    return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
+    return bf16_value(value);
 }
 
 template <typename T>
@@ -197,6 +198,11 @@ void f32_to_f16(int64_t count, const float* x, uint16_t* y) noexcept {
         y[t] = float_to_half(x[t]);
 }
 
+void f32_to_bf16(int64_t count, const float* x, Bf16* y) noexcept {
+    for (int64_t t = 0; t < count; ++t)
+        y[t] = float_to_bf16(x[t]);
+}
+
 template <typename T>
 void matmul(int32_t m, int32_t n, int32_t k, const float* x, const T* w, float* y,
             int64_t y_stride) noexcept {
@@ -281,9 +287,11 @@ const KernelTable kTable = {
     .f16_to_f32 = to_f32<uint16_t>,
     .bf16_to_f32 = to_f32<Bf16>,
     .f32_to_f16 = f32_to_f16,
+    .f32_to_bf16 = f32_to_bf16,
     .matmul_f16 = matmul<uint16_t>,
     .matmul_bf16 = matmul<Bf16>,
     .matmul_f32 = matmul<float>,
+    .matmul_bf16_dot = matmul_bf16_dot,
     .attention_f32 = attention<float>,
     .attention_f16 = attention<uint16_t>,
 };

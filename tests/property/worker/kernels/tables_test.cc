@@ -5,6 +5,7 @@
 //       comparison itself can fail is tested with tables that are wrong in one entry each.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -12,6 +13,7 @@
 #include <random>
 #include <vector>
 
+#include "common/quant/half.h"
 #include "worker/kernels/dispatch.h"
 #include "worker/kernels/self_check.h"
 #include "worker/kernels/tables.h"
@@ -113,6 +115,58 @@ TEST_P(Tables, EveryHalfConverts) {
     for (size_t i = 0; i < halves.size(); ++i) {
         const bool nan = (halves[i] & 0x7c00) == 0x7c00 && (halves[i] & 0x3ff) != 0;
         ASSERT_EQ(back[i], nan ? halves[i] | 0x200 : halves[i]) << i;
+    }
+}
+
+// Every bfloat16 there is comes back; between neighbours floats are rounded as they are elsewhere.
+TEST_P(Tables, EveryBf16Converts) {
+    std::vector<Bf16> stored(65536);
+    for (size_t i = 0; i < stored.size(); ++i)
+        stored[i].bits = static_cast<uint16_t>(i);
+    std::vector<float> floats(stored.size());
+    table().bf16_to_f32(65536, stored.data(), floats.data());
+    for (const uint32_t lower : {0x0000u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu}) {
+        std::vector<float> between(floats.size());
+        for (size_t i = 0; i < between.size(); ++i) {
+            ASSERT_EQ(std::bit_cast<uint32_t>(floats[i]), static_cast<uint32_t>(i) << 16);
+            between[i] = std::bit_cast<float>(static_cast<uint32_t>(i) << 16 | lower);
+        }
+        std::vector<Bf16> back(between.size());
+        table().f32_to_bf16(65536, between.data(), back.data());
+        for (size_t i = 0; i < back.size(); ++i)
+            ASSERT_EQ(back[i].bits, quant::float_to_bf16(between[i])) << i << " " << lower;
+    }
+}
+
+// The bits are compared with the reference's elsewhere; this says that they are the product's.
+TEST_P(Tables, Bf16DotIsTheProduct) {
+    if (table().matmul_bf16_dot == nullptr) GTEST_SKIP() << "this table has none";
+    constexpr int32_t kRows = 5;
+    constexpr int32_t kOut = 9;
+    constexpr int32_t kIn = 333;
+    std::mt19937 random(9);
+    std::uniform_real_distribution<float> real(-2.0f, 2.0f);
+    std::vector<Bf16> x(kRows * kIn);
+    std::vector<Bf16> w(kOut * kIn);
+    for (std::vector<Bf16>* one : {&x, &w}) {
+        for (Bf16& value : *one)
+            value.bits = quant::float_to_bf16(real(random));
+    }
+    std::vector<float> y(kRows * kOut);
+    table().matmul_bf16_dot(kRows, kOut, kIn, x.data(), w.data(), y.data(), kOut);
+    for (size_t i = 0; i < kRows; ++i) {
+        for (size_t j = 0; j < kOut; ++j) {
+            double sum = 0;
+            double magnitude = 0;
+            for (size_t t = 0; t < kIn; ++t) {
+                const double term = double{quant::bf16_to_float(x[i * kIn + t].bits)} *
+                                    quant::bf16_to_float(w[j * kIn + t].bits);
+                sum += term;
+                magnitude += std::fabs(term);
+            }
+            // A lane rounds 22 times, the tree four times.
+            ASSERT_NEAR(y[i * kOut + j], sum, 26 * 0x1p-24 * magnitude);
+        }
     }
 }
 

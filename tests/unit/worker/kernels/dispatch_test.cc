@@ -105,6 +105,15 @@ void wrong_matmul_bf16(int32_t m, int32_t n, int32_t k, const float* x, const Bf
     right().matmul_bf16(m, n, k, x, w, y, y_stride);
     y[n - 1] -= 1.0f;
 }
+void wrong_to_bf16(int64_t count, const float* x, Bf16* y) noexcept {
+    right().f32_to_bf16(count, x, y);
+    y[count - 1].bits ^= 1;
+}
+void wrong_bf16_dot(int32_t m, int32_t n, int32_t k, const Bf16* x, const Bf16* w, float* y,
+                    int64_t y_stride) noexcept {
+    right().matmul_bf16_dot(m, n, k, x, w, y, y_stride);
+    y[0] += 1.0f;
+}
 void wrong_matmul_f32(int32_t m, int32_t n, int32_t k, const float* x, const float* w, float* y,
                       int64_t y_stride) noexcept {
     right().matmul_f32(m, n, k, x, w, y, y_stride);
@@ -142,9 +151,11 @@ const Spoiled kSpoiled[] = {
     {"f16_to_f32", [](KernelTable& t) { t.f16_to_f32 = wrong_to_float; }},
     {"bf16_to_f32", [](KernelTable& t) { t.bf16_to_f32 = wrong_from_bf16; }},
     {"f32_to_f16", [](KernelTable& t) { t.f32_to_f16 = wrong_to_half; }},
+    {"f32_to_bf16", [](KernelTable& t) { t.f32_to_bf16 = wrong_to_bf16; }},
     {"matmul_f16", [](KernelTable& t) { t.matmul_f16 = wrong_matmul_f16; }},
     {"matmul_bf16", [](KernelTable& t) { t.matmul_bf16 = wrong_matmul_bf16; }},
     {"matmul_f32", [](KernelTable& t) { t.matmul_f32 = wrong_matmul_f32; }},
+    {"matmul_bf16_dot", [](KernelTable& t) { t.matmul_bf16_dot = wrong_bf16_dot; }},
     {"attention_f32", [](KernelTable& t) { t.attention_f32 = wrong_attention<false>; }},
     {"attention_f16", [](KernelTable& t) { t.attention_f16 = wrong_attention<true>; }},
 };
