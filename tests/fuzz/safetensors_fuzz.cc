@@ -87,6 +87,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
             break;
         default:
             static_cast<void>(find_gguf_name(text, Family::kQwen3));
+            static_cast<void>(hf_name_of(text, Family::kBitnet1));
     }
     return 0;
 }
