@@ -35,7 +35,7 @@ class Parser {
     Parser() {
         app_.set_version_flag("--version", "bitnetctl " BITNETD_VERSION);
         app_.require_subcommand(1);
-        app_.footer(std::string(kExitHelp) + "\n");
+        app_.footer(kExitHelp);
         CLI::App* model = app_.add_subcommand(
             "model", "Look into model files and convert them. Needs no running server.");
         model->require_subcommand(1);
@@ -51,7 +51,12 @@ class Parser {
 
     void parse(int argc, const char* const* argv) { app_.parse(argc, argv); }
     // Of the command that was reached.
-    std::string help() const { return app_.help(); }
+    std::string help() const {
+        std::string text = app_.help();
+        while (text.ends_with('\n'))
+            text.pop_back();
+        return text + "\n";
+    }
     const ModelCommand& command() const { return command_; }
 
   private:
@@ -59,7 +64,7 @@ class Parser {
                   const std::string& more) {
         CLI::App* sub = model.add_subcommand(name, description);
         sub->callback([this, task] { command_.task = task; });
-        sub->footer(more + "\n\n" + kExitHelp + "\n");
+        sub->footer(more + "\n\n" + kExitHelp);
         sub->add_option("FILE", command_.model, kFileHelp)->required();
         return sub;
     }

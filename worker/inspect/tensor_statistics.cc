@@ -52,11 +52,15 @@ void add_digits(TernaryStatistics& out, std::span<const int8_t> digits) {
     out.digits[2] += plus;
 }
 
+// A scale of 0 stands with weights that are all zero, and says nothing.
 void add_scales(TernaryStatistics& out, std::span<const float> scales) {
-    const auto [low, high] = std::minmax_element(scales.begin(), scales.end());
-    out.scale_min = out.scales == 0 ? *low : std::min(out.scale_min, *low);
-    out.scale_max = out.scales == 0 ? *high : std::max(out.scale_max, *high);
     out.scales += scales.size();
+    for (const float scale : scales) {
+        if (scale == 0) continue;
+        const bool first = out.scale_max == 0;
+        out.scale_min = first ? scale : std::min(out.scale_min, scale);
+        out.scale_max = first ? scale : std::max(out.scale_max, scale);
+    }
 }
 
 Result<TensorStatistics> measure_floats(ModelInput& input, const ModelTensor& tensor,

@@ -20,7 +20,7 @@ struct FloatStatistics {
 struct TernaryStatistics {
     std::array<uint64_t, 3> digits{};  // how many -1, 0 and +1
     uint64_t scales = 0;
-    float scale_min = 0;
+    float scale_min = 0;  // of those that are not 0; both 0 when all are
     float scale_max = 0;
 
     uint64_t count() const { return digits[0] + digits[1] + digits[2]; }
