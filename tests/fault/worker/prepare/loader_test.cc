@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/crash_point.h"
@@ -53,19 +54,16 @@ class Loader {
         if (pid_ > 0) waitpid(pid_, nullptr, 0);
     }
 
-    void send_load(const std::filesystem::path& path) {
-        const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-        if (!file) throw std::runtime_error("cannot open " + path.string());
-        shm::ModelFileMessage named{};
-        named.bytes = std::filesystem::file_size(path);
-        shm::set_field(named.name, path.filename().string());
-        const int file_fds[] = {file.get()};
-        if (!channel_->send_text(MessageType::kSettings, print_settings(Params{})).ok() ||
-            !channel_->send(MessageType::kModelFile, named, file_fds).ok()) {
+    void send_load(const std::vector<std::filesystem::path>& paths) {
+        if (!channel_->send_text(MessageType::kSettings, print_settings(Params{})).ok()) {
             throw std::runtime_error("cannot send");
         }
-        send_order({named.bytes, 1, 0});
+        uint64_t bytes = 0;
+        for (const auto& path : paths)
+            bytes += send_file(path);
+        send_order({bytes, static_cast<uint32_t>(paths.size()), 0});
     }
+    void send_load(const std::filesystem::path& path) { send_load(std::vector{path}); }
 
     void send_order(const shm::LoadMessage& load) {
         const int fds[] = {weights_.get(), vocabulary_.get()};
@@ -98,6 +96,19 @@ class Loader {
     int progress_messages() const { return progress_messages_; }
 
   private:
+    uint64_t send_file(const std::filesystem::path& path) {
+        const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        if (!file) throw std::runtime_error("cannot open " + path.string());
+        shm::ModelFileMessage named{};
+        named.bytes = std::filesystem::file_size(path);
+        shm::set_field(named.name, path.filename().string());
+        const int fds[] = {file.get()};
+        if (!channel_->send(MessageType::kModelFile, named, fds).ok()) {
+            throw std::runtime_error("cannot send");
+        }
+        return named.bytes;
+    }
+
     void start(int socket, const char* crash_label) {
         std::string crash = "BITNETD_CRASH_AT=";
         if (crash_label != nullptr) crash += crash_label;
@@ -160,6 +171,30 @@ TEST(LoaderProcess, SaysWhyItRefuses) {
         EXPECT_EQ(loader.wait_end(), kExitModelRefused) << name;
         EXPECT_FALSE(shm::check_weights_sealed(loader.weights()).ok());
     }
+}
+
+TEST(LoaderProcess, GoldenFullTakesAllPartsOfASplitModel) {
+    std::vector<std::filesystem::path> parts;
+    for (const char* name :
+         {"llama-plain-BF16-00001-of-00002.gguf", "llama-plain-BF16-00002-of-00002.gguf"}) {
+        parts.push_back(tests::large_golden_path(std::string("models/") + name));
+    }
+    if (!std::filesystem::exists(parts[0])) GTEST_SKIP() << parts[0] << " is not there";
+    Loader whole;
+    whole.send_load(parts);
+    const auto loaded = whole.verdict();
+    ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+    ASSERT_EQ(loaded->type, MessageType::kLoaded) << loaded->text();
+    EXPECT_EQ(loaded->as<shm::ModelFacts>()->file_bytes,
+              std::filesystem::file_size(parts[0]) + std::filesystem::file_size(parts[1]));
+    Loader half;
+    half.send_load(parts[0]);
+    const auto refused = half.verdict();
+    ASSERT_TRUE(refused.ok()) << refused.error().message;
+    EXPECT_EQ(refused->type, MessageType::kLoadFailed);
+    EXPECT_NE(refused->text().find("missing: llama-plain-BF16-00002-of-00002.gguf"),
+              std::string::npos)
+        << refused->text();
 }
 
 TEST(LoaderProcess, DeathBeforeTheLastSealLeavesNoModel) {
