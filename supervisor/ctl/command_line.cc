@@ -40,8 +40,9 @@ class Parser {
             "model", "Look into model files and convert them. Needs no running server.");
         model->require_subcommand(1);
         model->footer(
-            "Files are read in a confined process (bitnetd-loader) that can open nothing "
-            "itself.\n");
+            std::string("Files are read in a confined process (bitnetd-loader) that can open "
+                        "nothing itself.\n\n") +
+            kExitHelp);
         add_info(*model);
         add_verify(*model);
         add_tokenize(*model);
