@@ -1,5 +1,6 @@
 #include "worker/convert/gguf_keys.h"
 
+#include <map>
 #include <string_view>
 
 namespace bitnetd::worker {
@@ -41,17 +42,19 @@ std::optional<uint32_t> file_type_of(Type type) {
 
 void write_keys(const gguf::Metadata& keys, std::optional<uint32_t> file_type,
                 gguf::Writer& writer) {
+    const auto u32 = [](uint64_t number) { return gguf::Value{gguf::ValueType::kU32, number}; };
+    const gguf::Value type = u32(file_type.value_or(0));
+    const gguf::Value version = u32(kQuantizationVersionNow);
+    std::map<std::string_view, const gguf::Value*> all;
+    for (const auto& [key, value] : keys.all()) {
+        if (!tells_of_storage(key)) all.emplace(key, &value);
+    }
+    if (file_type) all[kFileType] = &type;
+    all.emplace(kQuantizationVersion, &version);
     // Others expect general.architecture among the first.
     for (const bool general : {true, false}) {
-        for (const auto& [key, value] : keys.all()) {
-            if (std::string_view(key).starts_with("general.") != general) continue;
-            if (tells_of_storage(key) || (file_type && key == kFileType)) continue;
-            writer.add(key, value);
-        }
-        if (!general) continue;
-        if (file_type) writer.add_u32(kFileType, *file_type);
-        if (keys.find(kQuantizationVersion) == nullptr) {
-            writer.add_u32(kQuantizationVersion, kQuantizationVersionNow);
+        for (const auto& [key, value] : all) {
+            if (key.starts_with("general.") == general) writer.add(key, *value);
         }
     }
 }
