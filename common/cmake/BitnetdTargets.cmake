@@ -34,15 +34,19 @@ function(bitnetd_program name main)
 endfunction()
 
 # bitnetd_tests(NAME FOLDER LABEL TIMEOUT_S DEPS...): one GoogleTest binary from every *_test.cc
-# below FOLDER; each test is its own ctest entry, so that a failure prints a one-line rerun.
+# below FOLDER; each test is its own ctest entry, so that a failure prints a one-line rerun. Those
+# named GoldenFull read what is not in the repository and have the label golden-full instead.
 function(bitnetd_tests name folder label timeout_s)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cc)
     add_executable(${name} ${sources})
     target_link_libraries(${name} PRIVATE bitnetd_flags ${ARGN} GTest::gtest GTest::gtest_main)
     target_compile_definitions(${name} PRIVATE BITNETD_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
         BITNETD_BINARY_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
-    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-        TEST_PREFIX "${name}/" PROPERTIES LABELS ${label} TIMEOUT ${timeout_s})
+    set(discover DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}/")
+    gtest_discover_tests(${name} ${discover} TEST_FILTER "-*GoldenFull*"
+        PROPERTIES LABELS ${label} TIMEOUT ${timeout_s})
+    gtest_discover_tests(${name} ${discover} TEST_FILTER "*GoldenFull*" TEST_LIST ${name}_GOLDEN_FULL
+        PROPERTIES LABELS golden-full TIMEOUT ${timeout_s})
 endfunction()
 
 # bitnetd_fuzzer(NAME SOURCE DEPS...): a libFuzzer target with its corpus in tests/fuzz/corpus/NAME.

@@ -32,6 +32,11 @@ inline std::vector<std::filesystem::path> json_files(const std::filesystem::path
     return files;
 }
 
+// What a test that needs the large golden set says when it is not there.
+inline constexpr const char* kNoLargeGolden =
+    "the large golden set is not there: put it at ../shared/golden or name it in "
+    "BITNETD_GOLDEN_DIR";
+
 // The vocabulary image of a GGUF file, made as the loader makes it.
 inline Result<std::vector<std::byte>> vocabulary_image(const std::filesystem::path& gguf_path) {
     const std::vector<std::byte> bytes = read_bytes(gguf_path);

@@ -52,6 +52,7 @@ void check_vocabulary(const std::filesystem::path& path) {
     ASSERT_TRUE(view.ok()) << view.error().message;
     EXPECT_EQ(view->token_count(), golden["tokens"].get<uint32_t>());
     EXPECT_EQ(view->has(kAddBos), golden["add_bos"].get<bool>());
+    EXPECT_EQ(view->has(kAddEos), golden["add_eos"].get<bool>());
     EXPECT_EQ(view->bos(), golden["bos"].get<uint32_t>());
     EXPECT_EQ(view->eos(), golden["eos"].get<uint32_t>());
     const auto tokenizer = Tokenizer::create(*view);
@@ -75,13 +76,41 @@ TEST(TokenizerGolden, OwnVocabularies) {
 
 TEST(TokenizerGoldenFull, AllVocabularies) {
     const auto folder = tests::large_golden_path("tokenizers");
-    if (!is_directory(folder)) GTEST_SKIP() << "no full golden set here (BITNETD_GOLDEN_DIR)";
+    if (!is_directory(folder)) GTEST_SKIP() << tests::kNoLargeGolden;
     size_t files = 0;
     for (const auto& path : tests::json_files(folder)) {
         check_vocabulary(path);
         ++files;
     }
     EXPECT_GE(files, 6u);
+}
+
+// Every vocabulary opens, those without golden ids too, and text comes back from them.
+TEST(TokenizerGoldenFull, EveryVocabularyRoundTrips) {
+    const auto folder = tests::large_golden_path("tokenizers/vocab");
+    if (!is_directory(folder)) GTEST_SKIP() << tests::kNoLargeGolden;
+    const std::string text =
+        "It's 1234.5 o'clock,  caf\u00E9 \u6771\u4EAC \U0001F642\n\n\tx_1 = {};\n";
+    size_t files = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        SCOPED_TRACE(entry.path().string());
+        const auto image = tests::vocabulary_image(entry.path());
+        ASSERT_TRUE(image.ok()) << image.error().message;
+        const auto view = VocabularyView::open(*image);
+        ASSERT_TRUE(view.ok()) << view.error().message;
+        const auto tokenizer = Tokenizer::create(*view);
+        ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+        const auto ids = tokenizer->encode(text, {});
+        ASSERT_TRUE(ids.ok()) << ids.error().message;
+        Detokenizer detokenizer(*view, {.strip_leading_space = view->has(kAddSpacePrefix)});
+        std::string decoded;
+        for (const uint32_t id : *ids)
+            detokenizer.push(id, decoded);
+        detokenizer.flush(decoded);
+        EXPECT_EQ(decoded, text);
+        ++files;
+    }
+    EXPECT_GE(files, 7u);
 }
 
 }  // namespace
