@@ -1,8 +1,8 @@
-// Goal: no request body, however malformed, makes prepare() crash, run away or hand on something
-// that
-//   dispatch would not believe (ids beyond the vocabulary, an empty prompt, a full context).
+// Goal: no request body, however malformed, makes prepare() or a text route crash, run away or hand
+//   on something that dispatch would not believe (ids beyond the vocabulary, an empty prompt, a
+//   full context) or that is no JSON.
 // Method: the first byte picks the route and strictness, the rest is the body; against a tiny
-// model.
+//   model.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
@@ -12,6 +12,7 @@
 #include "common/text/vocabulary_builder.h"
 #include "shm/control/text_field.h"
 #include "supervisor/frontend/api/prepare.h"
+#include "supervisor/frontend/api/text_routes.h"
 
 namespace bitnetd::frontend {
 namespace {
@@ -83,6 +84,18 @@ void check(const Prepared& prepared) {
     }
 }
 
+void check_error(const ApiError& error) {
+    require(error.status == 400 || error.status == 404);
+    require(!error.message.empty());
+    require(nlohmann::json::accept(error_body(error, "id")));
+}
+
+void fuzz_text_route(TextRoute route, std::string_view body, const RequestLimits& limits) {
+    const TextAnswer answer = answer_text_route(route, body, models(), limits);
+    if (const auto* error = std::get_if<ApiError>(&answer)) return check_error(*error);
+    require(nlohmann::json::accept(std::get<std::string>(answer)));
+}
+
 }  // namespace
 }  // namespace bitnetd::frontend
 
@@ -92,15 +105,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string_view body(reinterpret_cast<const char*>(data + 1), size - 1);
     RequestLimits limits;
     limits.strict = (data[0] & 2) != 0;
+    const uint8_t text_route =
+        data[0] >> 2 & 3;  // '4'.. tokenize, '8'.. detokenize, '<'.. template
+    if (text_route != 0) {
+        fuzz_text_route(static_cast<TextRoute>(text_route - 1), body, limits);
+        return 0;
+    }
     const auto route = (data[0] & 1) != 0 ? RouteKind::kChat : RouteKind::kCompletions;
     const PrepareResult result = prepare(route, body, models(), limits);
     if (const auto* prepared = std::get_if<Prepared>(&result)) {
         check(*prepared);
     } else {
-        const ApiError& error = std::get<ApiError>(result);
-        require(error.status == 400 || error.status == 404);
-        require(!error.message.empty());
-        require(nlohmann::json::accept(error_body(error, "id")));
+        check_error(std::get<ApiError>(result));
     }
     return 0;
 }

@@ -1,7 +1,9 @@
 #include "supervisor/frontend/api/api.h"
 
 #include <atomic>
+#include <optional>
 #include <random>
+#include <type_traits>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -11,25 +13,19 @@
 
 namespace bitnetd::frontend {
 
-// A body on its way through a pool thread. Kept alive by the task; the client may vanish meanwhile.
-struct Api::Preparation {
-    Preparation(RouteKind route_, const std::string& body_,
-                std::shared_ptr<const ModelList> models_, const RequestLimits& limits_,
-                Exchange* exchange_)
-        : route(route_),
-          body(body_),
-          models(std::move(models_)),
-          limits(limits_),
-          exchange(exchange_) {}
+namespace {
 
-    RouteKind route;
+// A body on its way through a pool thread. Kept alive by the task; the client may vanish meanwhile.
+template <typename Outcome>
+struct Preparation {
     std::string body;
     std::shared_ptr<const ModelList> models;
-    RequestLimits limits;
-    Exchange* exchange;  // loop thread only; null once the client is gone
-    PrepareResult result = ApiError{};
+    Exchange* exchange;                  // loop thread only; null once the client is gone
+    std::optional<Outcome> outcome;      // empty: nobody wanted it any more
     std::atomic<bool> is_wanted = true;  // false: a pool thread that comes to it may skip it
 };
+
+}  // namespace
 
 Api::Api(Parts parts, ApiOptions options) : parts_(parts), options_(options) {}
 
@@ -92,37 +88,65 @@ void Api::get_model(Exchange& exchange) {
 }
 
 void Api::begin_generation(Exchange& exchange, RouteKind route) {
+    const bool is_quick = route == RouteKind::kCompletions &&
+                          exchange.request().body.size() < options_.pool_body_bytes;
+    prepare_then(
+        exchange, is_quick,
+        [route, limits = options_.limits](std::string_view body, const ModelList& models) {
+            return prepare(route, body, models, limits);
+        },
+        [this](Exchange& client, PrepareResult result) { prepared(client, std::move(result)); });
+}
+
+void Api::answer_text(Exchange& exchange, TextRoute route) {
+    const bool is_quick = route != TextRoute::kApplyTemplate &&
+                          exchange.request().body.size() < options_.pool_body_bytes;
+    prepare_then(
+        exchange, is_quick,
+        [route, limits = options_.limits](std::string_view body, const ModelList& models) {
+            return answer_text_route(route, body, models, limits);
+        },
+        [this](Exchange& client, TextAnswer answer) {
+            if (const auto* error = std::get_if<ApiError>(&answer)) return fail(client, *error);
+            Response response;
+            response.body = std::get<std::string>(std::move(answer));
+            client.respond(std::move(response));
+        });
+}
+
+// `work` looks at the body, here when it is quick and on a pool thread when it is not; `finish`
+// gets what it made, on the loop, if the client is still there.
+template <typename Work, typename Finish>
+void Api::prepare_then(Exchange& exchange, bool is_quick, Work work, Finish finish) {
+    using Outcome = std::invoke_result_t<Work, std::string_view, const ModelList&>;
     const Request& request = exchange.request();
-    const auto models = parts_.catalog.list();
-    if (route == RouteKind::kCompletions && request.body.size() < options_.pool_body_bytes) {
-        prepared(exchange, prepare(route, request.body, *models, options_.limits));
-        return;
-    }
+    if (is_quick) return finish(exchange, work(request.body, *parts_.catalog.list()));
     if (preparing_ >= options_.preparing_max) {
-        refuse(exchange, parts_.admission.queue_full(monotonic_ns()));
-        return;
+        return refuse(exchange, parts_.admission.queue_full(monotonic_ns()));
     }
     ++preparing_;
-    const auto task =
-        std::make_shared<Preparation>(route, request.body, models, options_.limits, &exchange);
+    const auto task = std::make_shared<Preparation<Outcome>>();
+    task->body = request.body;
+    task->models = parts_.catalog.list();
+    task->exchange = &exchange;
     exchange.on_gone = [task] {
         task->exchange = nullptr;
         task->is_wanted.store(false, std::memory_order_relaxed);
     };
     parts_.tasks.run(
-        [task] {
+        [task, work] {
             if (!task->is_wanted.load(std::memory_order_relaxed)) return;
-            task->result = prepare(task->route, task->body, *task->models, task->limits);
+            task->outcome = work(task->body, *task->models);
         },
-        [this, task] {
+        [this, task, finish] {
             --preparing_;
             if (task->exchange == nullptr) return;
-            prepared(*task->exchange, std::move(task->result));
+            task->exchange->on_gone = nullptr;
+            finish(*task->exchange, std::move(*task->outcome));
         });
 }
 
 void Api::prepared(Exchange& exchange, PrepareResult result) {
-    exchange.on_gone = nullptr;
     if (const auto* error = std::get_if<ApiError>(&result)) {
         fail(exchange, *error);
         return;

@@ -2,6 +2,7 @@
 // everything else (models, health, metrics, errors).
 //   routes.cc          method + path -> handler          prepare.h     body -> ids and parameters
 //   generation.h       ids -> answer                     health.h models.h metrics.h   the GETs
+//   text_routes.h      text <-> ids, without a generation
 // Nothing below it (gate/, dispatch/) knows of JSON or of which API asked. Loop thread only; large
 // bodies are prepared on pool threads, which share nothing with it but an immutable list of models.
 #pragma once
@@ -20,6 +21,7 @@
 #include "supervisor/frontend/api/model_catalog.h"
 #include "supervisor/frontend/api/prepare.h"
 #include "supervisor/frontend/api/task_runner.h"
+#include "supervisor/frontend/api/text_routes.h"
 #include "supervisor/frontend/dispatch/dispatcher.h"
 #include "supervisor/frontend/gate/admission.h"
 #include "supervisor/frontend/http/exchange.h"
@@ -29,7 +31,7 @@ namespace bitnetd::frontend {
 
 struct ApiOptions {
     RequestLimits limits;
-    // Completions with smaller bodies are prepared at once, on the loop.
+    // Smaller bodies are prepared at once, on the loop, unless they go through a chat template.
     size_t pool_body_bytes = 16 * 1024;
     // Requests being prepared at once; beyond: 503 queue_full.
     size_t preparing_max = 1024;
@@ -61,7 +63,6 @@ class Api final : public Handler {
     size_t active() const { return generations_.size() + preparing_; }
 
   private:
-    struct Preparation;
     struct Route;
 
     static const std::vector<Route>& routes();
@@ -70,6 +71,9 @@ class Api final : public Handler {
 
     void chat_completions(Exchange& exchange) { begin_generation(exchange, RouteKind::kChat); }
     void completions(Exchange& exchange) { begin_generation(exchange, RouteKind::kCompletions); }
+    void tokenize(Exchange& exchange) { answer_text(exchange, TextRoute::kTokenize); }
+    void detokenize(Exchange& exchange) { answer_text(exchange, TextRoute::kDetokenize); }
+    void apply_template(Exchange& exchange) { answer_text(exchange, TextRoute::kApplyTemplate); }
     void list_models(Exchange& exchange);
     void get_model(Exchange& exchange);
     void health(Exchange& exchange);
@@ -78,6 +82,9 @@ class Api final : public Handler {
     void metrics(Exchange& exchange);
 
     void begin_generation(Exchange& exchange, RouteKind route);
+    void answer_text(Exchange& exchange, TextRoute route);
+    template <typename Work, typename Finish>
+    void prepare_then(Exchange& exchange, bool is_quick, Work work, Finish finish);
     void prepared(Exchange& exchange, PrepareResult result);
     void start(Exchange& exchange, Prepared prepared);
     void retire(const Generation& generation);

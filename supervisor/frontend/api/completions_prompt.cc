@@ -13,7 +13,7 @@ class PromptReader {
     PromptReader(Fields& fields, const RequestLimits& limits, Prepared& prepared)
         : fields_(fields), limits_(limits), prepared_(prepared) {}
 
-    void read(const nlohmann::json& prompt) {
+    void read(const OrderedJson& prompt) {
         if (prompt.is_string()) return add_text(prompt.get_ref<const std::string&>());
         if (!prompt.is_array() || prompt.empty()) return fields_.wrong("prompt", kPromptForms);
         if (prompt[0].is_number()) return add_ids(prompt);
@@ -21,7 +21,7 @@ class PromptReader {
             return fields_.wrong("prompt",
                                  "at most " + std::to_string(limits_.flights_max) + " prompts");
         }
-        for (const nlohmann::json& one : prompt) {
+        for (const OrderedJson& one : prompt) {
             if (fields_.failed()) return;
             if (one.is_string() && prompt[0].is_string()) {
                 add_text(one.get_ref<const std::string&>());
@@ -48,10 +48,10 @@ class PromptReader {
         add(std::move(ids).value(), prepared_.params.echo ? text : std::string());
     }
 
-    void add_ids(const nlohmann::json& list) {
+    void add_ids(const OrderedJson& list) {
         std::vector<uint32_t> ids;
         ids.reserve(list.size());
-        for (const nlohmann::json& id : list) {
+        for (const OrderedJson& id : list) {
             if (!id.is_number_unsigned() || id.get<uint64_t>() >= prepared_.model->vocab) {
                 return fields_.wrong("prompt", "ids below the vocabulary's size of " +
                                                    std::to_string(prepared_.model->vocab));
@@ -82,7 +82,7 @@ class PromptReader {
 }  // namespace
 
 void read_completions_prompt(Fields& fields, const RequestLimits& limits, Prepared& prepared) {
-    const nlohmann::json* prompt = fields.find("prompt");
+    const OrderedJson* prompt = fields.find("prompt");
     if (prompt == nullptr) return fields.fail(missing_field("prompt"));
     PromptReader(fields, limits, prepared).read(*prompt);
 }

@@ -33,7 +33,7 @@ void read_max_tokens(Fields& fields, RouteKind route, GenerationParams& params) 
 }
 
 void read_bias(Fields& fields, std::vector<shm::LogitBias>& bias) {
-    const nlohmann::json* map = fields.object("logit_bias");
+    const OrderedJson* map = fields.object("logit_bias");
     if (map == nullptr) return;
     if (map->size() > shm::kLogitBiasMax) {
         fields.wrong("logit_bias",
@@ -54,9 +54,9 @@ void read_bias(Fields& fields, std::vector<shm::LogitBias>& bias) {
 }
 
 void read_stops(Fields& fields, std::vector<std::string>& stops) {
-    const nlohmann::json* value = fields.find("stop");
+    const OrderedJson* value = fields.find("stop");
     if (value == nullptr) return;
-    const auto take = [&stops](const nlohmann::json& text) {
+    const auto take = [&stops](const OrderedJson& text) {
         if (!text.is_string()) return false;
         stops.push_back(text.get<std::string>());
         return !stops.back().empty() && stops.back().size() <= kStopBytesMax;
@@ -110,7 +110,7 @@ void read_logprobs(Fields& fields, RouteKind route, GenerationParams& params) {
 
 void read_stream(Fields& fields, GenerationParams& params) {
     params.stream = fields.boolean("stream").value_or(false);
-    const nlohmann::json* options = fields.object("stream_options");
+    const OrderedJson* options = fields.object("stream_options");
     if (options == nullptr) return;
     if (!params.stream) {
         fields.fail(invalid_value("stream_options", "'stream_options' needs 'stream': true."));
@@ -123,7 +123,7 @@ void read_stream(Fields& fields, GenerationParams& params) {
 
 // What this server does not do: only its default is accepted.
 void refuse_unavailable(Fields& fields) {
-    if (const nlohmann::json* format = fields.object("response_format")) {
+    if (const OrderedJson* format = fields.object("response_format")) {
         Fields inner(*format, "response_format.");
         const auto type = inner.choice("type", {"text", "json_object", "json_schema"});
         if (inner.error())
@@ -136,7 +136,7 @@ void refuse_unavailable(Fields& fields) {
         }
     }
     for (const std::string_view name : {"tools", "functions"}) {
-        const nlohmann::json* list = fields.find(name);
+        const OrderedJson* list = fields.find(name);
         if (list == nullptr) continue;
         if (!list->is_array())
             fields.wrong(name, "an array");
@@ -145,13 +145,13 @@ void refuse_unavailable(Fields& fields) {
         }
     }
     for (const std::string_view name : {"tool_choice", "function_call"}) {
-        const nlohmann::json* value = fields.find(name);
+        const OrderedJson* value = fields.find(name);
         if (value != nullptr && *value != "none" && *value != "auto") {
             fields.fail(unsupported_parameter(name, "Tool calls are not available."));
         }
     }
     fields.boolean("parallel_tool_calls");
-    const nlohmann::json* suffix = fields.find("suffix");
+    const OrderedJson* suffix = fields.find("suffix");
     if (suffix != nullptr && *suffix != "") {
         fields.fail(unsupported_parameter("suffix",
                                           "Insertion in front of a suffix is not "

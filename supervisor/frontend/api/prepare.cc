@@ -51,7 +51,7 @@ uint32_t Prepared::position_limit(const Prompt& prompt) const {
 
 PrepareResult prepare(RouteKind route, std::string_view body, const ModelList& models,
                       const RequestLimits& limits) {
-    nlohmann::json json;
+    OrderedJson json;
     if (auto error = parse_json_object(body, json)) return *error;
 
     Fields fields(json);

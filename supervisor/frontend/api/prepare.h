@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -35,6 +36,21 @@ using PrepareResult = std::variant<Prepared, ApiError>;
 
 PrepareResult prepare(RouteKind route, std::string_view body, const ModelList& models,
                       const RequestLimits& limits);
+
+// A conversation as chat templates take it.
+struct Conversation {
+    OrderedJson messages;  // an array
+    OrderedJson tools;     // an array, or null
+    bool add_generation_prompt = true;
+};
+
+// The fields `messages` and, where the route has it, `tools`. Errors go to `fields`.
+OrderedJson read_messages(Fields& fields);
+OrderedJson read_tools(Fields& fields);
+// The prompt that the model's template makes of it; nothing, and an error in `fields`, when the
+// model has no template or its template refuses.
+std::optional<text::MarkedText> render_conversation(Fields& fields, const RequestLimits& limits,
+                                                    const Model& model, Conversation conversation);
 
 // What a route does with its own fields. Errors go to `fields`.
 void read_chat_prompt(Fields& fields, const RequestLimits& limits, Prepared& prepared);

@@ -52,28 +52,26 @@ std::string range_text(const NumberBounds& bounds) {
 
 }  // namespace
 
-std::optional<ApiError> parse_json_object(std::string_view body, nlohmann::json& object) {
+std::optional<ApiError> parse_json_object(std::string_view body, OrderedJson& object) {
     if (auto error = check_size(body)) return error;
-    try {
-        object = nlohmann::json::parse(body);
-    } catch (const nlohmann::json::parse_error& error) {
-        return invalid_json("The body is not valid JSON: at byte " + std::to_string(error.byte) +
+    if (const auto fault = read_ordered_json(body, object)) {
+        if (fault->is_number_too_large)
+            return invalid_json("The body holds a number that is too large.");
+        return invalid_json("The body is not valid JSON: at byte " + std::to_string(fault->byte) +
                             ".");
-    } catch (const nlohmann::json::exception&) {
-        return invalid_json("The body holds a number that is too large.");
     }
     if (!object.is_object()) return invalid_json("The body is not a JSON object.");
     return std::nullopt;
 }
 
-const nlohmann::json* Fields::find(std::string_view name) {
+const OrderedJson* Fields::find(std::string_view name) {
     known_.emplace(name);
     const auto found = object_.find(name);
     return found == object_.end() || found->is_null() ? nullptr : &*found;
 }
 
 std::optional<bool> Fields::boolean(std::string_view name) {
-    const nlohmann::json* value = find(name);
+    const OrderedJson* value = find(name);
     if (value == nullptr) return std::nullopt;
     if (value->is_boolean()) return value->get<bool>();
     wrong(name, "true or false");
@@ -81,7 +79,7 @@ std::optional<bool> Fields::boolean(std::string_view name) {
 }
 
 std::optional<double> Fields::number(std::string_view name, NumberBounds bounds) {
-    const nlohmann::json* value = find(name);
+    const OrderedJson* value = find(name);
     if (value == nullptr) return std::nullopt;
     const double number = value->is_number() ? value->get<double>() : NAN;
     const bool in_bounds = std::isfinite(number) && number <= bounds.max &&
@@ -92,7 +90,7 @@ std::optional<double> Fields::number(std::string_view name, NumberBounds bounds)
 }
 
 std::optional<uint64_t> Fields::integer(std::string_view name, uint64_t min, uint64_t max) {
-    const nlohmann::json* value = find(name);
+    const OrderedJson* value = find(name);
     if (value == nullptr) return std::nullopt;
     if (value->is_number_unsigned()) {
         const auto number = value->get<uint64_t>();
@@ -104,7 +102,7 @@ std::optional<uint64_t> Fields::integer(std::string_view name, uint64_t min, uin
 }
 
 std::optional<uint64_t> Fields::wide_integer(std::string_view name) {
-    const nlohmann::json* value = find(name);
+    const OrderedJson* value = find(name);
     if (value == nullptr) return std::nullopt;
     if (value->is_number_unsigned()) return value->get<uint64_t>();
     if (value->is_number_integer()) return static_cast<uint64_t>(value->get<int64_t>());
@@ -113,7 +111,7 @@ std::optional<uint64_t> Fields::wide_integer(std::string_view name) {
 }
 
 std::optional<std::string> Fields::text(std::string_view name, size_t bytes_max) {
-    const nlohmann::json* value = find(name);
+    const OrderedJson* value = find(name);
     if (value == nullptr) return std::nullopt;
     if (value->is_string() && value->get_ref<const std::string&>().size() <= bytes_max) {
         return value->get<std::string>();
@@ -124,7 +122,7 @@ std::optional<std::string> Fields::text(std::string_view name, size_t bytes_max)
 
 std::optional<size_t> Fields::choice(std::string_view name,
                                      std::initializer_list<std::string_view> choices) {
-    const nlohmann::json* value = find(name);
+    const OrderedJson* value = find(name);
     if (value == nullptr) return std::nullopt;
     if (value->is_string()) {
         const auto found =
@@ -138,8 +136,8 @@ std::optional<size_t> Fields::choice(std::string_view name,
     return std::nullopt;
 }
 
-const nlohmann::json* Fields::object(std::string_view name) {
-    const nlohmann::json* value = find(name);
+const OrderedJson* Fields::object(std::string_view name) {
+    const OrderedJson* value = find(name);
     if (value == nullptr || value->is_object()) return value;
     wrong(name, "an object");
     return nullptr;

@@ -5,13 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 
 #include "supervisor/frontend/api/errors.h"
+#include "supervisor/frontend/api/ordered_json.h"
 
 namespace bitnetd::frontend {
 
@@ -20,8 +20,8 @@ inline constexpr size_t kJsonDepthMax = 64;
 inline constexpr size_t kJsonValuesMax = 2'000'000;
 
 // One JSON object: UTF-8, no lone surrogates, nothing behind it, bounded in depth and values; of
-// duplicate names the last counts.
-std::optional<ApiError> parse_json_object(std::string_view body, nlohmann::json& object);
+// duplicate names the last counts. Objects keep the order of their keys.
+std::optional<ApiError> parse_json_object(std::string_view body, OrderedJson& object);
 
 struct NumberBounds {
     double min;
@@ -34,10 +34,10 @@ struct NumberBounds {
 class Fields {
   public:
     // `object` must outlive this. `path` is put in front of names in errors: "stream_options.".
-    explicit Fields(const nlohmann::json& object, std::string path = "")
+    explicit Fields(const OrderedJson& object, std::string path = "")
         : object_(object), path_(std::move(path)) {}
 
-    const nlohmann::json* find(std::string_view name);
+    const OrderedJson* find(std::string_view name);
     std::optional<bool> boolean(std::string_view name);
     std::optional<double> number(std::string_view name, NumberBounds bounds);
     std::optional<uint64_t> integer(std::string_view name, uint64_t min, uint64_t max);
@@ -48,7 +48,7 @@ class Fields {
     std::optional<size_t> choice(std::string_view name,
                                  std::initializer_list<std::string_view> choices);
     // An object; its own errors are the caller's to fetch.
-    const nlohmann::json* object(std::string_view name);
+    const OrderedJson* object(std::string_view name);
 
     // Fields that are accepted and do nothing here.
     void ignore(std::initializer_list<std::string_view> names);
@@ -61,7 +61,7 @@ class Fields {
     const std::optional<ApiError>& error() const { return error_; }
 
   private:
-    const nlohmann::json& object_;
+    const OrderedJson& object_;
     const std::string path_;
     std::set<std::string, std::less<>> known_;
     std::optional<ApiError> error_;

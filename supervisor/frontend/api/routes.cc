@@ -23,6 +23,9 @@ const std::vector<Api::Route>& Api::routes() {
         {Method::kGet, "/readyz", false, &Api::health_ready},
         {Method::kGet, "/ready", false, &Api::health_ready},
         {Method::kGet, "/metrics", false, &Api::metrics},
+        {Method::kPost, "/tokenize", false, &Api::tokenize},
+        {Method::kPost, "/detokenize", false, &Api::detokenize},
+        {Method::kPost, "/apply-template", false, &Api::apply_template},
         {Method::kGet, "/v1/models", false, &Api::list_models},
         {Method::kGet, "/v1/models/", true, &Api::get_model},
     };

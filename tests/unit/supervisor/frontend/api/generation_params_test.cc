@@ -11,7 +11,7 @@
 namespace bitnetd::frontend {
 namespace {
 
-using Json = nlohmann::json;
+using Json = OrderedJson;
 
 struct Row {
     std::string field;

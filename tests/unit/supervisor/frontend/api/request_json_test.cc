@@ -11,7 +11,7 @@ namespace bitnetd::frontend {
 namespace {
 
 std::optional<ApiError> parse(const std::string& body) {
-    nlohmann::json json;
+    OrderedJson json;
     return parse_json_object(body, json);
 }
 
@@ -77,14 +77,14 @@ TEST(RequestJsonTest, ValuesAreBounded) {
 }
 
 TEST(RequestJsonTest, OfDuplicatesTheLastCounts) {
-    nlohmann::json json;
+    OrderedJson json;
     ASSERT_FALSE(parse_json_object(R"({"a":1,"a":2})", json));
     Fields fields(json);
     EXPECT_EQ(fields.integer("a", 0, 9), 2u);
 }
 
 TEST(RequestJsonTest, TheFirstErrorIsKept) {
-    const nlohmann::json json = {{"a", "x"}, {"b", "x"}};
+    const OrderedJson json = {{"a", "x"}, {"b", "x"}};
     Fields fields(json);
     EXPECT_FALSE(fields.integer("a", 0, 9));
     EXPECT_FALSE(fields.integer("b", 0, 9));
