@@ -22,7 +22,7 @@ using shm::MessageType;
 // When memory runs out, the loader goes before anything that serves.
 constexpr int kOomScoreAdj = 800;
 // A server on the same machine goes first.
-constexpr int kNice = 10;
+constexpr int kNice = 5;
 
 Result<Fd> open_loader() {
     BITNETD_ASSIGN(const std::string folder, own_folder());
