@@ -108,7 +108,9 @@ TEST(Spawn, LivingChildIsNotReaped) {
     auto child = probe.start();
     ASSERT_TRUE(child.ok());
     EXPECT_FALSE(reap(child->pidfd.get()).has_value());
-    probe.ours.reset();  // the probe ends when its control socket closes
+    // The probe ends when its control socket closes; unread, its report would make that a reset.
+    EXPECT_NE(probe.report(), "");
+    probe.ours.reset();
     EXPECT_EQ(wait_for(*child).status, 0);
 }
 
