@@ -23,8 +23,8 @@ function(bitnetd_kernels name folder)
     add_library(${name} STATIC ${sources})
     target_link_libraries(${name} PRIVATE bitnetd_flags)
     # gcc 12's own AVX-512 header trips over -Wuninitialized (its "undefined" vectors).
-    target_compile_options(${name} PRIVATE -O3 -fno-exceptions -fno-math-errno
-        -Wno-uninitialized -Wno-maybe-uninitialized ${ARGN})
+    target_compile_options(${name} PRIVATE ${bitnetd_kernel_options} -fno-exceptions -fno-math-errno
+        -Wno-uninitialized $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> ${ARGN})
 endfunction()
 
 # bitnetd_program(NAME MAIN DEPS...): one binary in build/<preset>/bin.
@@ -33,15 +33,32 @@ function(bitnetd_program name main)
     target_link_libraries(${name} PRIVATE bitnetd_flags ${ARGN})
 endfunction()
 
+# All tests share the headers that most of them include: compiling costs more than running them.
+add_library(test_headers OBJECT tests/support/precompiled.cc)
+target_link_libraries(test_headers PRIVATE bitnetd_flags GTest::gtest)
+target_compile_definitions(test_headers PRIVATE BITNETD_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+    BITNETD_BINARY_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+target_compile_options(test_headers PRIVATE -fPIE ${bitnetd_test_options})  # as programs are
+set_target_properties(test_headers PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+target_precompile_headers(test_headers PRIVATE <gtest/gtest.h> <algorithm> <chrono> <filesystem>
+    <fstream> <functional> <map> <memory> <nlohmann/json.hpp> <optional> <random> <set> <sstream> <string>
+    <thread> <vector>)
+
 # bitnetd_tests(NAME FOLDER LABEL TIMEOUT_S DEPS...): one GoogleTest binary from every *_test.cc
 # below FOLDER; each test is its own ctest entry, so that a failure prints a one-line rerun. Those
-# named GoldenFull read what is not in the repository and have the label golden-full instead.
+# named GoldenFull read what is not in the repository and have the label golden-full instead. A
+# folder inside FOLDER that has a program of its own is named before.
 function(bitnetd_tests name folder label timeout_s)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cc)
+    get_property(taken GLOBAL PROPERTY bitnetd_test_sources)
+    list(REMOVE_ITEM sources ${taken})
+    set_property(GLOBAL APPEND PROPERTY bitnetd_test_sources ${sources})
     add_executable(${name} ${sources})
     target_link_libraries(${name} PRIVATE bitnetd_flags ${ARGN} GTest::gtest GTest::gtest_main)
     target_compile_definitions(${name} PRIVATE BITNETD_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
         BITNETD_BINARY_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+    target_compile_options(${name} PRIVATE ${bitnetd_test_options})
+    target_precompile_headers(${name} REUSE_FROM test_headers)
     set(discover DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}/")
     gtest_discover_tests(${name} ${discover} TEST_FILTER "-*GoldenFull*"
         PROPERTIES LABELS ${label} TIMEOUT ${timeout_s})

@@ -1,5 +1,7 @@
 #include "worker/kernels/dispatch.h"
 
+#include <cpuid.h>
+
 #include <array>
 
 #include "common/base/check.h"
@@ -10,10 +12,15 @@
 namespace bitnetd::kernels {
 namespace {
 
+// Not all compilers know this one by name.
+bool cpu_has_f16c() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
 // __builtin_cpu_supports() also asks whether the operating system saves the registers.
 bool cpu_has_avx2() {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && cpu_has_f16c();
 }
 
 bool cpu_has_avx512() {

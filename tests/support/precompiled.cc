@@ -1,0 +1,1 @@
+// The one source of the library whose headers all tests share (common/cmake/BitnetdTargets.cmake).
