@@ -21,6 +21,7 @@
 #include "common/config/params.h"
 #include "common/confine/confine.h"
 #include "common/log/log.h"
+#include "common/quant/accuracy_minima.h"
 #include "common/quant/ternary_matrix.h"
 #include "shm/control/channel.h"
 #include "shm/control/child_link.h"
@@ -92,6 +93,9 @@ Result<PrepareOptions> options_of(const Params& params) {
     BITNETD_ASSIGN(out.layout.i2s_layout, quant::parse_i2s_layout(params.model_i2s_layout));
     BITNETD_ASSIGN(out.layout.tl_tiles, quant::parse_tiles(params.model_tl_tiles));
     BITNETD_ASSIGN(out.overrides, parse_overrides(params.model_activation, params.model_pooling));
+    BITNETD_ASSIGN(out.accuracy.minima, quant::AccuracyMinima::parse(params.model_accuracy_min));
+    out.accuracy.kernel_isa = params.worker_kernel_isa;
+    if (params.worker_block_inputs == "float") out.accuracy.block_inputs = BlockInputs::kFloat;
     return out;
 }
 
@@ -159,8 +163,7 @@ int report(shm::Channel& channel, const Result<shm::ModelFacts>& facts) {
 
 // bitnetctl prints the outcome.
 int do_task(shm::Channel& channel, Order order) {
-    const auto done =
-        serve_task(channel, order.message, std::move(order.files), order.options.layout);
+    const auto done = serve_task(channel, order.message, std::move(order.files), order.options);
     if (const auto sent = flush_all(channel); !sent.ok()) return kExitLostSupervisor;
     return done.ok() ? kExitOk : exit_code_of(done.error());
 }

@@ -10,9 +10,11 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "shm/abi/weights_abi.h"
+
 namespace bitnetd::shm {
 
-inline constexpr uint32_t kControlAbiVersion = 2;
+inline constexpr uint32_t kControlAbiVersion = 3;
 inline constexpr uint32_t kControlPayloadMax = 60 * 1024;
 inline constexpr uint32_t kControlFdsMax = 16;
 // Files of one model; they must fit the channel's queue. The largest published have under 200.
@@ -80,6 +82,16 @@ struct BoardMessage {
     uint32_t reserved;
 };
 
+// The accuracy ratio of the matrices of one type, as the loader measured it
+// (worker/prepare/accuracy.h).
+struct TypeAccuracy {
+    char type[12];  // "I2_S"; ends with a NUL
+    float ratio;    // of the worst matrix: 0 .. 1
+};
+static_assert(sizeof(TypeAccuracy) == 16);
+
+inline constexpr uint32_t kModelTypesMax = 32;  // as many as there are types of matrices
+
 // What the loader found in a model file. Text fields end with a NUL.
 struct ModelFacts {
     uint64_t parameter_count;
@@ -95,8 +107,11 @@ struct ModelFacts {
     char quantization[16];  // "I2_S": the type of most weights in the file
     char digest[40];        // hex of WeightsHeader::digest
     char name[128];         // general.name of the file, may be empty
+    Pooling pooling;        // kNone: it generates text, else it makes embeddings
+    uint32_t accuracy_count;
+    TypeAccuracy accuracy[kModelTypesMax];  // the first accuracy_count; each type once
 };
-static_assert(sizeof(ModelFacts) == 264 && std::is_trivially_copyable_v<ModelFacts>);
+static_assert(sizeof(ModelFacts) == 784 && std::is_trivially_copyable_v<ModelFacts>);
 
 struct ModelMessage {
     uint64_t model_key;  // numbered by the supervisor, one per load; workers and flights pin it
@@ -107,7 +122,7 @@ struct ModelMessage {
     char path[512];  // as configured
     ModelFacts facts;
 };
-static_assert(sizeof(ModelMessage) == 928 && std::is_trivially_copyable_v<ModelMessage>);
+static_assert(sizeof(ModelMessage) == 1448 && std::is_trivially_copyable_v<ModelMessage>);
 
 struct KvArenaMessage {
     uint64_t bytes;
@@ -149,7 +164,7 @@ static_assert(sizeof(LoadMessage) == 16);
 
 struct LoadProgressMessage {
     uint32_t percent;  // 0 .. 100
-    char phase[28];    // "validate", "pack", "seal"
+    char phase[28];    // "validate", "pack", "check", "seal"
 };
 
 // What bitnetctl asks of a loader, about the files it sent before.

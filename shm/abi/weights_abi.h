@@ -20,6 +20,10 @@ enum class Activation : uint32_t { kRelu2 = 1, kSilu = 2, kGelu = 3 };
 // model.
 enum class Pooling : uint32_t { kNone = 0, kMean = 1, kLast = 3 };
 
+constexpr bool is_known(Pooling pooling) {
+    return pooling == Pooling::kNone || pooling == Pooling::kMean || pooling == Pooling::kLast;
+}
+
 enum class Packing : uint32_t {
     kF32 = 1,
     kF16 = 2,

@@ -31,6 +31,24 @@ Result<void> is_text(const char* name, const char (&field)[N]) {
     return {};
 }
 
+Result<void> check_pooling(shm::Pooling pooling) {
+    if (shm::is_known(pooling)) return {};
+    return invalid("pooling: expected a known one, found " +
+                   std::to_string(static_cast<uint32_t>(pooling)));
+}
+
+Result<void> check_accuracy(const shm::ModelFacts& facts) {
+    BITNETD_TRY(in_range("accuracy_count", facts.accuracy_count, 1, shm::kModelTypesMax));
+    for (uint32_t i = 0; i < facts.accuracy_count; ++i) {
+        const shm::TypeAccuracy& each = facts.accuracy[i];
+        BITNETD_TRY(is_text("accuracy type", each.type));
+        if (each.ratio >= 0 && each.ratio <= 1) continue;
+        return invalid("accuracy of " + std::string(shm::field_text(each.type)) +
+                       ": expected 0 .. 1, found " + std::to_string(each.ratio));
+    }
+    return {};
+}
+
 Result<uint64_t> size_of(int fd) {
     struct stat info {};
     if (fstat(fd, &info) != 0) return io_error("fstat", errno);
@@ -45,6 +63,7 @@ Result<void> check_model_facts(const shm::ModelFacts& facts, uint64_t file_bytes
     BITNETD_TRY(in_range("hidden", facts.hidden, 1, 65'536));
     BITNETD_TRY(in_range("kv_heads", facts.kv_heads, 1, 65'536));
     BITNETD_TRY(in_range("head_dim", facts.head_dim, 1, 512));
+    BITNETD_TRY(check_pooling(facts.pooling));
     BITNETD_TRY(in_range("context", facts.context, 1, 1u << 24));
     BITNETD_TRY(in_range("vocab", facts.vocab, 1, 1u << 24));
     BITNETD_TRY(in_range("file_bytes", facts.file_bytes, file_bytes, file_bytes));
@@ -52,6 +71,7 @@ Result<void> check_model_facts(const shm::ModelFacts& facts, uint64_t file_bytes
     BITNETD_TRY(is_text("quantization", facts.quantization));
     BITNETD_TRY(is_text("digest", facts.digest));
     BITNETD_TRY(is_text("name", facts.name));
+    BITNETD_TRY(check_accuracy(facts));
 
     BITNETD_TRY(shm::check_weights_sealed(weights));
     BITNETD_TRY(shm::check_weights_sealed(vocabulary));

@@ -8,6 +8,7 @@
 
 #include "common/gguf/split_name.h"
 #include "common/log/log.h"
+#include "common/quant/accuracy_minima.h"
 #include "common/quant/ternary_matrix.h"
 #include "shm/abi/control_abi.h"
 
@@ -108,6 +109,9 @@ Result<void> check_model_settings(const Params& params) {
     }
     if (auto tiles = quant::parse_tiles(params.model_tl_tiles); !tiles.ok()) {
         return std::move(tiles).error().within("model.tl_tiles");
+    }
+    if (auto minima = quant::AccuracyMinima::parse(params.model_accuracy_min); !minima.ok()) {
+        return std::move(minima).error().within("model.accuracy_min");
     }
     BITNETD_TRY(one_of("model.activation", params.model_activation, {"auto", "silu", "relu2"}));
     return one_of("model.pooling", params.model_pooling, {"auto", "none", "mean", "last"});

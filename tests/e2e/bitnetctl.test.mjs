@@ -141,7 +141,7 @@ test('info: describes what it does not serve, and says why', () => {
 test('verify: the demo model is good, and its report has the promised shape', () => {
   const report = goodJson(['model', 'verify', demoModel, '--json']);
   assert.deepEqual(Object.keys(report),
-    ['file', 'ok', 'format', 'architecture', 'bytes', 'tensors', 'findings']);
+    ['file', 'ok', 'format', 'architecture', 'bytes', 'tensors', 'accuracy', 'findings']);
   assert.equal(report.file, demoModel);
   assert.equal(report.ok, true);
   assert.deepEqual(report.findings, []);
@@ -149,7 +149,13 @@ test('verify: the demo model is good, and its report has the promised shape', ()
   assert.deepEqual(Object.keys(layer.statistics),
     ['kind', 'scales', 'scale_min', 'scale_max', 'minus', 'zero', 'plus']);
   assert.ok(Math.abs(layer.statistics.minus + layer.statistics.zero + layer.statistics.plus - 1) < 1e-9);
-  assert.match(good(['model', 'verify', demoModel]).toString(), /^ok: 68 tensors, /m);
+  assert.deepEqual(report.accuracy.types.map((type) => type.type), ['F16', 'I2_S']);
+  for (const type of report.accuracy.types) assert.ok(type.ratio > 0.999 && type.ratio <= 1, type);
+  assert.equal(report.accuracy.self_test.ok, true);
+  const text = good(['model', 'verify', demoModel]).toString();
+  assert.match(text, /^accuracy +I2_S +0\.999/m);
+  assert.match(text, /^self-test passed: scalar/m);
+  assert.match(text, /^ok: 68 tensors, /m);
 });
 
 // What a refusal names, for files whose reason is a tensor or a key.

@@ -1,10 +1,15 @@
 // Goal: greedy output of the demo model, through the HTTP API, equals what an independent reference
 // computed, token for token.
 // Method: every case of the golden file as token ids and as text or messages; with logprobs, the
-// chosen tokens' values are compared within the tolerance the file states.
+// chosen tokens' values are compared within the tolerance the file states. Then the same model as
+// TQ2_0, as F16 and, where the larger set is at hand, as a checkpoint.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { Server, golden, request } from './server.mjs';
+import { Server, bin, demoModel, golden, request, root } from './server.mjs';
 
 let server;
 before(async () => {
@@ -44,3 +49,30 @@ for (const [index, testCase] of golden.cases.entries()) {
     assert.equal(answer.json.usage.prompt_tokens, testCase.prompt_ids.length);
   });
 }
+
+async function continuesAllCases(model) {
+  const other = await Server.start(['--model', `demo=${model}`], { model: false });
+  for (const [index, testCase] of golden.cases.entries()) {
+    const answer = await request(other, 'POST', '/v1/completions',
+      { prompt: testCase.prompt_ids, max_tokens: 64, temperature: 0 });
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.json.choices[0].text, testCase.greedy_text, `case ${index}`);
+    assert.equal(answer.json.usage.completion_tokens, testCase.greedy_ids.length, `case ${index}`);
+  }
+  await other.stop();
+}
+
+test('the same tokens from TQ2_0', () =>
+  continuesAllCases(path.join(path.dirname(demoModel), 'bitnet-tiny-stories-5m-tq2_0.gguf')));
+
+test('the same tokens from F16', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'bitnetd-golden-'));
+  const model = path.join(folder, 'demo-f16.gguf');
+  execFileSync(path.join(bin, 'bitnetctl'), ['model', 'convert', demoModel, model, '--type', 'F16'], { stdio: 'pipe' });
+  await continuesAllCases(model);
+  rmSync(folder, { recursive: true });
+});
+
+const checkpoint = path.join(root, '../shared/demo-model/hf');
+test('the same tokens from safetensors', { skip: !existsSync(checkpoint) && `no checkpoint at ${checkpoint}` }, () =>
+  continuesAllCases(checkpoint));

@@ -4,7 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { Server, bin, request, root, streamCompletion } from './server.mjs';
+import { Server, bin, request, root, streamCompletion, demoModel } from './server.mjs';
 
 const long = { prompt: 'Once upon a time', temperature: 1, seed: 3, max_tokens: 400, ignore_eos: true };
 
@@ -62,6 +62,23 @@ test('a file that is not a model is refused with the reason', () => {
   const run = spawnSync(path.join(bin, 'bitnetd'), ['--listen', '127.0.0.1:0', '--model', bad], { encoding: 'utf8' });
   assert.equal(run.status, 4, run.stderr);
   assert.match(run.stderr, /magic/);
+});
+
+test('a model below the configured accuracy is refused with the figures', () => {
+  const run = spawnSync(path.join(bin, 'bitnetd'), ['--listen', '127.0.0.1:0', '--model', demoModel,
+    '--model.accuracy_min=I2_S=0.99999999'], { encoding: 'utf8' });
+  assert.equal(run.status, 4, run.stderr);
+  assert.match(run.stderr, /model_refused.*'blk\.\d\.\w+\.weight': accuracy ratio 0\.999\d+ at row \d+, expected 0\.99999999 or more for I2_S/);
+});
+
+test('the accuracy of a model is measured when it is loaded and shown', async () => {
+  const server = await Server.start();
+  const logged = await server.event((e) => e.event === 'accuracy');
+  assert.match(logged.ratios, /^F16=1\.0+ I2_S=0\.999\d+$/);
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  const ratio = /^bitnet_quantization_accuracy_ratio\{model="demo",type="I2_S"\} (\S+)$/m.exec(metrics);
+  assert.ok(ratio !== null && Number(ratio[1]) > 0.999 && Number(ratio[1]) < 1, metrics);
+  await server.stop();
 });
 
 test('a wrong setting is refused with its line', () => {

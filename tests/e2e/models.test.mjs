@@ -1,5 +1,6 @@
 // Goal: models of every family and storage type, split files and Hugging Face directories among them,
-// are loaded by the real loader, served by real workers, and continue prompts as the golden set says.
+// are loaded by the real loader, served by real workers, and continue prompts as the golden set says;
+// embedding models say what they are for.
 // Method: a few models to a server; the golden prompts as ids, greedy, as many tokens as the golden
 // margins vouch for; the expected text is the server's own text of the golden ids. Skipped with a
 // word where the golden set is absent.
@@ -82,3 +83,17 @@ if (!existsSync(folder)) {
     });
   }
 }
+
+test('a model that makes embeddings does not generate text', async () => {
+  const server = await Server.start(['--model.pooling', 'mean']);
+  for (const [route, body] of [
+    ['/v1/completions', { prompt: 'Once' }],
+    ['/v1/chat/completions', { messages: [{ role: 'user', content: 'Hi' }], stream: true }]]) {
+    const answer = await request(server, 'POST', route, body);
+    assert.equal(answer.status, 400, answer.text);
+    assert.equal(answer.json.error.param, 'model');
+    assert.match(answer.json.error.message, /'demo' makes embeddings/);
+  }
+  assert.equal((await request(server, 'POST', '/tokenize', { content: 'Once' })).status, 200);
+  await server.stop();
+});

@@ -2,6 +2,7 @@
 
 #include "common/base/quote.h"
 #include "shm/control/text_field.h"
+#include "worker/inspect/accuracy_report.h"
 #include "worker/inspect/architecture_check.h"
 #include "worker/inspect/findings.h"
 #include "worker/inspect/info.h"
@@ -136,7 +137,7 @@ std::string values_cell(const Json& statistics) {
 
 }  // namespace
 
-Json verify(std::vector<NamedSource> files, const LayoutOptions& layout, std::string_view name,
+Json verify(std::vector<NamedSource> files, const PrepareOptions& options, std::string_view name,
             const TaskProgress& progress) {
     const std::vector<FileSize> sizes = sizes_of(files);
     uint64_t bytes = 0;
@@ -148,9 +149,10 @@ Json verify(std::vector<NamedSource> files, const LayoutOptions& layout, std::st
                    {"architecture", nullptr},
                    {"bytes", bytes},
                    {"tensors", Json::array()},
+                   {"accuracy", nullptr},
                    {"findings", Json::array()}};
     Findings findings;
-    auto input = open_model(std::move(files), layout);
+    auto input = open_model(std::move(files), options.layout);
     if (!input.ok()) {
         findings.error("file", input.error().message);
     } else {
@@ -158,6 +160,9 @@ Json verify(std::vector<NamedSource> files, const LayoutOptions& layout, std::st
         const TernaryByUse ternary = check_servable(**input, findings);
         check_token_ids((*input)->metadata(), findings);
         report["tensors"] = check_tensors(**input, ternary, progress, findings);
+        if (findings.errors() == 0) {
+            report["accuracy"] = accuracy_report(std::move(*input), options, progress, findings);
+        }
     }
     report["ok"] = findings.errors() == 0;
     report["findings"] = findings_json(findings);
@@ -175,7 +180,7 @@ std::string verify_text(const Json& report) {
                      bytes_text(tensor["bytes"].get<uint64_t>()),
                      values_cell(tensor["statistics"])});
     }
-    std::string out = tensors.text(0);
+    std::string out = tensors.text(0) + accuracy_text(report["accuracy"]);
     size_t errors = 0;
     for (const Json& finding : report["findings"]) {
         errors += finding["severity"] == "error" ? 1 : 0;

@@ -35,15 +35,11 @@ bool is_finite_positive(float value) {
 
 Result<void> check_choices(const WeightsHeader& header) {
     using shm::Activation;
-    using shm::Pooling;
     const Activation activation = header.activation;
     BITNETD_TRY(check(activation == Activation::kRelu2 || activation == Activation::kSilu ||
                           activation == Activation::kGelu,
                       "a known activation"));
-    const Pooling pooling = header.pooling;
-    BITNETD_TRY(
-        check(pooling == Pooling::kNone || pooling == Pooling::kMean || pooling == Pooling::kLast,
-              "a known pooling"));
+    BITNETD_TRY(check(shm::is_known(header.pooling), "a known pooling"));
     BITNETD_TRY(check(is_finite_positive(header.norm_eps), "a positive eps"));
     BITNETD_TRY(check(is_finite_positive(header.embedding_scale), "a positive embedding scale"));
     BITNETD_TRY(check(is_finite_positive(header.attention_scale), "a positive attention scale"));
@@ -102,22 +98,22 @@ const float** norm_of(LayerWeights& w, TensorPart part) {
     }
 }
 
-Linear* linear_of(LayerWeights& w, TensorPart part) {
+Linear LayerWeights::*linear_member(TensorPart part) {
     switch (part) {
         case TensorPart::kAttnQ:
-            return &w.q;
+            return &LayerWeights::q;
         case TensorPart::kAttnK:
-            return &w.k;
+            return &LayerWeights::k;
         case TensorPart::kAttnV:
-            return &w.v;
+            return &LayerWeights::v;
         case TensorPart::kAttnOutput:
-            return &w.attn_output;
+            return &LayerWeights::attn_output;
         case TensorPart::kFfnGate:
-            return &w.gate;
+            return &LayerWeights::gate;
         case TensorPart::kFfnUp:
-            return &w.up;
+            return &LayerWeights::up;
         case TensorPart::kFfnDown:
-            return &w.down;
+            return &LayerWeights::down;
         default:
             return nullptr;
     }
@@ -272,7 +268,7 @@ class Opener {
             const uint32_t rows = sizes_.of(spec.rows);
             const uint32_t columns = sizes_.of(spec.columns);
             if (spec.kind == TensorKind::kLinear) {
-                BITNETD_ASSIGN(*linear_of(w, spec.part), linear(spec.part, i, rows, columns));
+                BITNETD_ASSIGN(w.*linear_member(spec.part), linear(spec.part, i, rows, columns));
             } else {
                 BITNETD_ASSIGN(*norm_of(w, spec.part),
                                floats({spec.part, TensorRole::kWeight, i}, rows, columns));
@@ -310,6 +306,11 @@ std::optional<uint64_t> packed_bytes(Packing packing, uint32_t block_format, uin
         }
     }
     return std::nullopt;
+}
+
+const Linear* linear_of(const LayerWeights& w, TensorPart part) {
+    const auto member = linear_member(part);
+    return member == nullptr ? nullptr : &(w.*member);
 }
 
 Result<WeightsView> open_weights(std::span<const std::byte> segment, BlockInputs block_inputs) {

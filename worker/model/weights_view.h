@@ -37,6 +37,9 @@ struct LayerWeights {
     const float* post_ffn_norm = nullptr;
 };
 
+// Null: the part is no linear layer.
+const Linear* linear_of(const LayerWeights& w, shm::TensorPart part);
+
 struct WeightsView {
     shm::WeightsHeader header;
     const Family* family = nullptr;

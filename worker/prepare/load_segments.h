@@ -14,7 +14,7 @@
 
 namespace bitnetd::worker {
 
-// Phases "validate", "pack" (with percent) and "seal".
+// Phases "validate", "pack" (with percent), "check" and "seal".
 using LoadProgress = std::function<void(std::string_view phase, uint32_t percent)>;
 
 // files: as open_model() takes them. weights_fd and vocabulary_fd: empty memfds, writable,

@@ -75,6 +75,7 @@ shm::ModelFacts Preparation::facts(std::span<const std::byte> segment) const {
     facts.layers = model_.layers;
     facts.kv_heads = model_.kv_heads;
     facts.head_dim = model_.head_dim;
+    facts.pooling = model_.pooling;
     shm::set_field(facts.architecture, model_.architecture);
     shm::set_field(facts.quantization, plan_.quantization);
     shm::set_field(facts.digest, hex(header.digest));

@@ -1,8 +1,8 @@
 // prepare: the files of a model become what the other processes map. open() validates everything
 // that needs no tensor data and builds the vocabulary image; pack() checks the tensor data while it
-// packs it. Runs in the loader process (worker/main_loader.cc) and in tests; holds neither the
-// files nor the packed weights in memory of its own. Nothing of the file format gets past this
-// folder.
+// packs it; what was packed is then measured (accuracy_check.h). Runs in the loader process
+// (worker/main_loader.cc) and in tests; holds neither the files nor the packed weights in memory of
+// its own. Nothing of the file format gets past this folder.
 //
 //   files -> open_model -> vocabulary_from_gguf -------------------> vocabulary image
 //                       -> hyperparameters -> weights_plan -> pack_weights -> weights segment
@@ -12,11 +12,14 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/quant/accuracy_minima.h"
 #include "shm/abi/control_abi.h"
+#include "worker/model/weights_view.h"
 #include "worker/prepare/hyperparameters.h"
 #include "worker/prepare/model_input.h"
 #include "worker/prepare/pack_weights.h"
@@ -24,10 +27,18 @@
 
 namespace bitnetd::worker {
 
+// How the accuracy of packed weights is judged, and how workers will compute with them.
+struct AccuracyOptions {
+    quant::AccuracyMinima minima;
+    BlockInputs block_inputs = BlockInputs::kInt8;
+    std::string kernel_isa = "auto";  // the kernel table to prefer
+};
+
 // What an operator may say about a model beside its files.
 struct PrepareOptions {
     LayoutOptions layout;
     ModelOverrides overrides;
+    AccuracyOptions accuracy;
 };
 
 class Preparation {

@@ -20,7 +20,7 @@ struct Job {
     shm::TaskMessage message;
     const std::vector<Fd>& fds;
     std::vector<NamedSource> files;
-    const LayoutOptions& layout;
+    const PrepareOptions& options;
     const TaskProgress& progress;
 
     bool has(shm::TaskFlags flag) const { return (message.flags & flag) != 0; }
@@ -28,7 +28,9 @@ struct Job {
     Result<void> print_json(const nlohmann::ordered_json& json) const {
         return print(dump(json, 2) + "\n");
     }
-    Result<std::unique_ptr<ModelInput>> open() { return open_model(std::move(files), layout); }
+    Result<std::unique_ptr<ModelInput>> open() {
+        return open_model(std::move(files), options.layout);
+    }
 };
 
 Result<bool> info(Job job) {
@@ -43,7 +45,7 @@ Result<bool> info(Job job) {
 Result<bool> verify(Job job) {
     const std::string_view name = shm::field_text(job.message.name);
     const nlohmann::ordered_json report =
-        verify(std::move(job.files), job.layout, name, job.progress);
+        verify(std::move(job.files), job.options, name, job.progress);
     BITNETD_TRY(job.has(shm::kTaskJson) ? job.print_json(report) : job.print(verify_text(report)));
     return !report["ok"].get<bool>();
 }
@@ -114,10 +116,10 @@ TaskProgress progress_to(shm::Channel& channel) {
 }  // namespace
 
 Result<bool> run_task(const shm::Message& order, std::vector<NamedSource> files,
-                      const LayoutOptions& layout, const TaskProgress& progress) {
+                      const PrepareOptions& options, const TaskProgress& progress) {
     BITNETD_ASSIGN(const auto message, order.as<shm::TaskMessage>());
     BITNETD_TRY(order.expect_fds(fds_of(message)));
-    Job job{message, order.fds, std::move(files), layout, progress};
+    Job job{message, order.fds, std::move(files), options, progress};
     switch (message.task) {
         case Task::kInfo:
             return info(std::move(job));
@@ -135,8 +137,8 @@ Result<bool> run_task(const shm::Message& order, std::vector<NamedSource> files,
 }
 
 Result<void> serve_task(shm::Channel& channel, const shm::Message& order,
-                        std::vector<NamedSource> files, const LayoutOptions& layout) {
-    const auto refused = run_task(order, std::move(files), layout, progress_to(channel));
+                        std::vector<NamedSource> files, const PrepareOptions& options) {
+    const auto refused = run_task(order, std::move(files), options, progress_to(channel));
     if (!refused.ok()) {
         constexpr size_t kReasonBytesMax = 4096;
         BITNETD_TRY(channel.send_text(

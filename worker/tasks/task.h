@@ -8,17 +8,17 @@
 
 #include "shm/control/channel.h"
 #include "worker/inspect/task_io.h"
-#include "worker/prepare/model_input.h"
+#include "worker/prepare/prepare.h"
 
 namespace bitnetd::worker {
 
 // True: it was done, and the verdict is no (the output says why). An error: there is no output.
 Result<bool> run_task(const shm::Message& order, std::vector<NamedSource> files,
-                      const LayoutOptions& layout, const TaskProgress& progress);
+                      const PrepareOptions& options, const TaskProgress& progress);
 
 // Does the task and answers on the channel: kTaskProgress..., then kTaskDone or kTaskFailed, which
 // may still have to be flushed. The error is the one that was answered.
 Result<void> serve_task(shm::Channel& channel, const shm::Message& order,
-                        std::vector<NamedSource> files, const LayoutOptions& layout);
+                        std::vector<NamedSource> files, const PrepareOptions& options);
 
 }  // namespace bitnetd::worker

@@ -112,6 +112,13 @@ ApiError context_length_exceeded(std::string_view param, size_t prompt_tokens, u
             ""};
 }
 
+ApiError model_is_for_embeddings(std::string_view model) {
+    ApiError error = invalid_value("model", "The model '" + std::string(model) +
+                                                "' makes embeddings; it does not generate text.");
+    error.suggestion = "Name a model that generates text; GET /v1/models lists the models.";
+    return error;
+}
+
 ApiError model_not_found(std::string_view model) {
     return {404,
             "model_not_found",

@@ -35,6 +35,7 @@ ApiError missing_field(std::string_view param);
 ApiError unsupported_parameter(std::string_view param, std::string message);
 ApiError context_length_exceeded(std::string_view param, size_t prompt_tokens, uint32_t context);
 ApiError model_not_found(std::string_view model);
+ApiError model_is_for_embeddings(std::string_view model);
 ApiError internal_error(std::string message);
 // 503, code one of "queue_full", "memory_exhausted", "draining", "model_loading".
 ApiError overloaded(std::string_view code, std::string message, uint64_t retry_after_ms);

@@ -129,6 +129,10 @@ void add_models(std::vector<MetricFamily>& out, const ModelList& models,
                                  "Packed weights, shared by all "
                                  "workers of the model."},
                                 MetricType::Gauge);
+    MetricFamily accuracy = family({"bitnet_quantization_accuracy_ratio",
+                                    "Cosine of packed layers' products with those of the stored "
+                                    "weights, of the worst layer of a type, measured at load."},
+                                   MetricType::Gauge);
     for (const auto& model : models) {
         const Labels label = {{"model", model->id}};
         add_gauge(info,
@@ -143,8 +147,14 @@ void add_models(std::vector<MetricFamily>& out, const ModelList& models,
         }
         add_gauge(ready, label, workers);
         add_gauge(bytes, label, static_cast<double>(model->facts.weights_bytes));
+        for (uint32_t i = 0; i < model->facts.accuracy_count; ++i) {
+            const shm::TypeAccuracy& each = model->facts.accuracy[i];
+            add_gauge(accuracy,
+                      {{"model", model->id}, {"type", std::string(shm::field_text(each.type))}},
+                      each.ratio);
+        }
     }
-    for (MetricFamily* gauges : {&build, &info, &ready, &bytes})
+    for (MetricFamily* gauges : {&build, &info, &ready, &bytes, &accuracy})
         out.push_back(std::move(*gauges));
 }
 

@@ -61,6 +61,8 @@ PrepareResult prepare(RouteKind route, std::string_view body, const ModelList& m
     if (fields.failed()) return *fields.error();
     prepared.model = find_model(models, prepared.params.model);
     if (prepared.model == nullptr) return model_not_found(prepared.params.model);
+    if (prepared.model->facts.pooling != shm::Pooling::kNone)
+        return model_is_for_embeddings(prepared.model->id);
 
     check_against_model(fields, prepared);
     if (fields.failed()) return *fields.error();

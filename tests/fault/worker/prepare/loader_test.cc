@@ -54,8 +54,8 @@ class Loader {
         if (pid_ > 0) waitpid(pid_, nullptr, 0);
     }
 
-    void send_load(const std::vector<std::filesystem::path>& paths) {
-        if (!channel_->send_text(MessageType::kSettings, print_settings(Params{})).ok()) {
+    void send_load(const std::vector<std::filesystem::path>& paths, const Params& settings = {}) {
+        if (!channel_->send_text(MessageType::kSettings, print_settings(settings)).ok()) {
             throw std::runtime_error("cannot send");
         }
         uint64_t bytes = 0;
@@ -63,7 +63,9 @@ class Loader {
             bytes += send_file(path);
         send_order({bytes, static_cast<uint32_t>(paths.size()), 0});
     }
-    void send_load(const std::filesystem::path& path) { send_load(std::vector{path}); }
+    void send_load(const std::filesystem::path& path, const Params& settings = {}) {
+        send_load(std::vector{path}, settings);
+    }
 
     void send_order(const shm::LoadMessage& load) {
         const int fds[] = {weights_.get(), vocabulary_.get()};
@@ -141,6 +143,11 @@ TEST(LoaderProcess, SealsTheDemoModel) {
     const auto facts = verdict->as<shm::ModelFacts>();
     ASSERT_TRUE(facts.ok());
     EXPECT_STREQ(facts->quantization, "I2_S");
+    ASSERT_EQ(facts->accuracy_count, 2u);
+    EXPECT_STREQ(facts->accuracy[0].type, "F16");
+    EXPECT_STREQ(facts->accuracy[1].type, "I2_S");
+    EXPECT_GT(facts->accuracy[1].ratio, 0.999f);
+    EXPECT_LT(facts->accuracy[1].ratio, 1.0f);
     ASSERT_TRUE(shm::check_weights_sealed(loader.weights()).ok());
     ASSERT_TRUE(shm::check_weights_sealed(loader.vocabulary()).ok());
     // The test's own descriptors are writable; a reader gets read-only ones.
@@ -195,6 +202,21 @@ TEST(LoaderProcess, GoldenFullTakesAllPartsOfASplitModel) {
     EXPECT_NE(refused->text().find("missing: llama-plain-BF16-00002-of-00002.gguf"),
               std::string::npos)
         << refused->text();
+}
+
+TEST(LoaderProcess, RefusesAModelBelowTheMinimumAccuracy) {
+    Params settings;
+    settings.model_accuracy_min = "I2_S=0.99999999";
+    Loader loader;
+    loader.send_load(tests::golden_path(kDemoModel), settings);
+    const auto verdict = loader.verdict();
+    ASSERT_TRUE(verdict.ok()) << verdict.error().message;
+    EXPECT_EQ(verdict->type, MessageType::kLoadFailed);
+    const std::string why(verdict->text());
+    EXPECT_NE(why.find("': accuracy ratio 0.999"), std::string::npos) << why;
+    EXPECT_NE(why.find("expected 0.99999999 or more for I2_S"), std::string::npos) << why;
+    EXPECT_EQ(loader.wait_end(), kExitModelRefused);
+    EXPECT_FALSE(shm::check_weights_sealed(loader.weights()).ok());
 }
 
 TEST(LoaderProcess, DeathBeforeTheLastSealLeavesNoModel) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "shm/control/text_field.h"
@@ -32,6 +33,9 @@ shm::ModelFacts good() {
     facts.kv_heads = 2;
     facts.head_dim = 8;
     shm::set_field(facts.name, "demo");
+    facts.accuracy_count = 2;
+    facts.accuracy[0] = {"F16", 1};
+    facts.accuracy[1] = {"I2_S", 0.9997f};
     return facts;
 }
 
@@ -53,6 +57,7 @@ TEST(ModelFactsCheck, ImpossibleNumbersAndTexts) {
     EXPECT_TRUE(refused([](auto& f) { f.layers = 0; }));
     EXPECT_TRUE(refused([](auto& f) { f.layers = 513; }));
     EXPECT_TRUE(refused([](auto& f) { f.head_dim = 100'000; }));
+    EXPECT_TRUE(refused([](auto& f) { f.pooling = shm::Pooling{2}; }));
     EXPECT_TRUE(refused([](auto& f) { f.kv_heads = UINT32_MAX; }));
     EXPECT_TRUE(refused([](auto& f) { f.context = UINT32_MAX; }));
     EXPECT_TRUE(refused([](auto& f) { f.vocab = 0; }));
@@ -60,6 +65,11 @@ TEST(ModelFactsCheck, ImpossibleNumbersAndTexts) {
     EXPECT_TRUE(refused([](auto& f) { f.weights_bytes = kWeightsBytes * 2; }));
     EXPECT_TRUE(refused([](auto& f) { std::memset(f.name, 'x', sizeof f.name); }));
     EXPECT_TRUE(refused([](auto& f) { shm::set_field(f.digest, "a\nb"); }));
+    EXPECT_TRUE(refused([](auto& f) { f.accuracy_count = 0; }));
+    EXPECT_TRUE(refused([](auto& f) { f.accuracy_count = shm::kModelTypesMax + 1; }));
+    EXPECT_TRUE(refused([](auto& f) { f.accuracy[1].ratio = 1.5f; }));
+    EXPECT_TRUE(refused([](auto& f) { f.accuracy[1].ratio = NAN; }));
+    EXPECT_TRUE(refused([](auto& f) { std::memset(f.accuracy[0].type, 'x', 12); }));
 }
 
 TEST(ModelFactsCheck, SegmentsMustBeSealedAndHaveTheirSize) {

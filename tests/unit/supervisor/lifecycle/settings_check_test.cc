@@ -92,6 +92,12 @@ TEST(SettingsCheck, WhatFilesDoNotSayAboutModels) {
     params.model_tl_tiles = "640x2560";
     expect_refused(params, "model.tl_tiles: tile '640x2560' is not of the form");
     params = good();
+    params.model_accuracy_min = "I2_S=0.995,all=0.9";
+    EXPECT_TRUE(check_settings(params).ok());
+    params.model_accuracy_min = "I2_S=2";
+    expect_refused(params,
+                   "model.accuracy_min: '2' is not a minimum; expected a number from 0 to 1");
+    params = good();
     params.model_activation = "gelu";
     expect_refused(params, "model.activation");
     params = good();

@@ -17,8 +17,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using test::ModelFile;
 
-Json verified(const std::vector<std::byte>& bytes) {
-    return verify(test::as_files(bytes), {}, "the model", [](auto, auto, auto) {});
+Json verified(const std::vector<std::byte>& bytes, const PrepareOptions& options = {}) {
+    return verify(test::as_files(bytes), options, "the model", [](auto, auto, auto) {});
 }
 
 // Errors, or all findings of that severity, as "subject: message".
@@ -61,8 +61,12 @@ TEST(Verify, TheShapeOfTheReportIsStable) {
     };
     using Keys = std::vector<std::string>;
     const Json report = verified(ModelFile().bytes());
-    EXPECT_EQ(keys(report),
-              (Keys{"file", "ok", "format", "architecture", "bytes", "tensors", "findings"}));
+    EXPECT_EQ(keys(report), (Keys{"file", "ok", "format", "architecture", "bytes", "tensors",
+                                  "accuracy", "findings"}));
+    EXPECT_EQ(keys(report["accuracy"]), (Keys{"table", "types", "self_test"}));
+    EXPECT_EQ(keys(report["accuracy"]["types"][0]),
+              (Keys{"type", "ratio", "minimum", "tensor", "row"}));
+    EXPECT_EQ(keys(report["accuracy"]["self_test"]), (Keys{"compared", "ok"}));
     for (const Json& tensor : report["tensors"]) {
         EXPECT_EQ(keys(tensor), (Keys{"name", "type", "shape", "bytes", "statistics"}));
         const bool ternary = tensor["type"] == "I2_S";
@@ -71,6 +75,41 @@ TEST(Verify, TheShapeOfTheReportIsStable) {
                       ? (Keys{"kind", "scales", "scale_min", "scale_max", "minus", "zero", "plus"})
                       : (Keys{"kind", "min", "max", "mean", "deviation"}));
     }
+}
+
+TEST(Verify, MeasuresEveryRow) {
+    const Json accuracy = verified(ModelFile().bytes())["accuracy"];
+    EXPECT_EQ(accuracy["table"], "scalar");
+    ASSERT_EQ(accuracy["types"].size(), 2u);
+    EXPECT_EQ(accuracy["types"][0]["type"], "F32");
+    EXPECT_EQ(accuracy["types"][1]["type"], "I2_S");
+    EXPECT_EQ(accuracy["types"][1]["minimum"], 0.99);
+    EXPECT_GT(accuracy["types"][1]["ratio"], 0.999);
+    EXPECT_LT(accuracy["types"][1]["ratio"], 1);
+    EXPECT_TRUE(accuracy["self_test"]["ok"].get<bool>());
+}
+
+TEST(Verify, AMatrixBelowItsMinimumIsAnError) {
+    PrepareOptions options;
+    options.accuracy.minima = quant::AccuracyMinima::parse("I2_S=1").value();
+    const Json report = verified(ModelFile().bytes(), options);
+    EXPECT_FALSE(report["ok"].get<bool>());
+    const auto errors = findings(report, "error");
+    ASSERT_EQ(errors.size(), 7 * ModelFile::kLayers);
+    EXPECT_EQ(errors[0].find("tensor 'blk.0.attn_q.weight': accuracy ratio 0.99"), 0u) << errors[0];
+    EXPECT_NE(errors[0].find("expected 1 or more for I2_S"), std::string::npos) << errors[0];
+    EXPECT_NE(verify_text(report).find("refused: "), std::string::npos);
+}
+
+TEST(Verify, AModelThatFailsTheSelfTestIsRefused) {
+    ModelFile file;
+    file.tensors["output_norm.weight"] =
+        test::f32_tensor({ModelFile::kHidden}, std::vector<float>(ModelFile::kHidden, 3e38f));
+    const Json report = verified(file.bytes());
+    EXPECT_FALSE(report["accuracy"]["self_test"]["ok"].get<bool>());
+    const auto errors = findings(report, "error");
+    ASSERT_EQ(errors.size(), 1u);
+    EXPECT_EQ(errors[0].find("self-test: on "), 0u) << errors[0];
 }
 
 TEST(Verify, NamesWhatIsWrong) {

@@ -1,0 +1,103 @@
+#include "worker/prepare/accuracy_check.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "shm/control/text_field.h"
+#include "worker/kernels/dispatch.h"
+#include "worker/prepare/self_test.h"
+
+namespace bitnetd::worker {
+namespace {
+
+// A second on the scalar table at most.
+constexpr uint64_t kScalarParametersMax = 1u << 24;
+
+std::string ratios_text(std::span<const MatrixAccuracy> worst) {
+    std::string out;
+    for (const MatrixAccuracy& matrix : worst) {
+        char ratio[32];
+        std::snprintf(ratio, sizeof ratio, "=%.6f", matrix.ratio);
+        out += (out.empty() ? "" : " ") + std::string(quant::name_of(matrix.type)) + ratio;
+    }
+    return out;
+}
+
+const MatrixAccuracy& lowest(std::span<const MatrixAccuracy> worst) {
+    return *std::min_element(worst.begin(), worst.end(),
+                             [](const auto& a, const auto& b) { return a.ratio < b.ratio; });
+}
+
+Result<void> self_test(const WeightsView& weights, const kernels::KernelTable& table,
+                       uint64_t parameters) {
+    const uint64_t started_ns = monotonic_ns();
+    const auto* other = table_to_compare(table, parameters <= kScalarParametersMax);
+    if (other == nullptr) {
+        BITNETD_TRY(self_test_values(weights, table));
+        log::info("self_test", {{"table", table.name},
+                                {"compared", "nothing"},
+                                {"reason", "this CPU has no other table that is fast enough"}});
+        return {};
+    }
+    BITNETD_TRY(compare_tables(weights, table, *other));
+    log::info("self_test", {{"table", table.name},
+                            {"compared", other->name},
+                            {"ms", (monotonic_ns() - started_ns) / kNsPerMs}});
+    return {};
+}
+
+}  // namespace
+
+Result<std::vector<MatrixAccuracy>> check_packed(const Preparation& preparation,
+                                                 std::span<const std::byte> segment,
+                                                 const AccuracyOptions& options) {
+    BITNETD_ASSIGN(const WeightsView weights, open_weights(segment, options.block_inputs));
+    const kernels::KernelTable& table = kernels::select(options.kernel_isa);
+    const uint64_t started_ns = monotonic_ns();
+    BITNETD_ASSIGN(auto matrices, measure_accuracy(preparation.input(), preparation.plan(), weights,
+                                                   {table, Coverage::kSampled, {}}));
+    const auto worst = worst_by_type(matrices);
+    log::info("accuracy", {{"ratios", ratios_text(worst)},
+                           {"lowest", lowest(worst).tensor},
+                           {"table", table.name},
+                           {"ms", (monotonic_ns() - started_ns) / kNsPerMs}});
+    BITNETD_TRY(judge_accuracy(matrices, options.minima));
+    auto tested = self_test(weights, table, preparation.plan().parameter_count);
+    if (!tested.ok()) return std::move(tested).error().within("self-test");
+    return matrices;
+}
+
+void set_accuracy(shm::ModelFacts& facts, std::span<const MatrixAccuracy> matrices) {
+    const auto worst = worst_by_type(matrices);
+    BITNETD_CHECK(worst.size() <= shm::kModelTypesMax);
+    facts.accuracy_count = static_cast<uint32_t>(worst.size());
+    for (size_t i = 0; i < worst.size(); ++i) {
+        shm::set_field(facts.accuracy[i].type, quant::name_of(worst[i].type));
+        facts.accuracy[i].ratio = static_cast<float>(worst[i].ratio);
+    }
+}
+
+Result<FullAccuracy> full_accuracy(
+    const Preparation& preparation, std::span<const std::byte> segment,
+    const AccuracyOptions& options,
+    const std::function<void(uint64_t done_bytes, uint64_t total_bytes)>& progress) {
+    BITNETD_ASSIGN(const WeightsView weights, open_weights(segment, options.block_inputs));
+    const kernels::KernelTable& scalar = *kernels::find("scalar");
+    FullAccuracy out;
+    BITNETD_ASSIGN(out.matrices, measure_accuracy(preparation.input(), preparation.plan(), weights,
+                                                  {scalar, Coverage::kAll, progress}));
+    const kernels::KernelTable* best = table_to_compare(scalar, false);
+    if (best == nullptr) {
+        const auto values = self_test_values(weights, scalar);
+        if (!values.ok()) out.self_test = values.error();
+        return out;
+    }
+    out.table = best->name;
+    out.self_test = compare_tables(weights, *best, scalar);
+    return out;
+}
+
+}  // namespace bitnetd::worker

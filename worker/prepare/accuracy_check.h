@@ -1,0 +1,42 @@
+// What a packed model must show before others get it: the accuracy of its matrices (accuracy.h) and
+// the self-test (self_test.h). A load looks at samples; `bitnetctl model verify` at everything,
+// with the scalar reference. Loader process and tests.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "shm/abi/control_abi.h"
+#include "worker/prepare/accuracy.h"
+#include "worker/prepare/prepare.h"
+
+namespace bitnetd::worker {
+
+// Of a segment that `preparation` packed, on the kernel table that workers will choose and one
+// other. Logs the figures; the error says which matrix is below its minimum, or where the tables
+// differ. At most a few percent of a load.
+Result<std::vector<MatrixAccuracy>> check_packed(const Preparation& preparation,
+                                                 std::span<const std::byte> segment,
+                                                 const AccuracyOptions& options);
+
+// Writes the worst ratio of each type to `facts`.
+void set_accuracy(shm::ModelFacts& facts, std::span<const MatrixAccuracy> matrices);
+
+struct FullAccuracy {
+    std::vector<MatrixAccuracy> matrices;  // all rows, on the table "scalar"
+    std::string table;                     // what the self-test compared "scalar" with, or empty
+    Result<void> self_test;
+};
+
+// Every row of every matrix, and the self-test, both with the scalar reference: about ten seconds
+// per billion weights. The error is that of reading the model. progress: of the matrices.
+Result<FullAccuracy> full_accuracy(
+    const Preparation& preparation, std::span<const std::byte> segment,
+    const AccuracyOptions& options,
+    const std::function<void(uint64_t done_bytes, uint64_t total_bytes)>& progress);
+
+}  // namespace bitnetd::worker
