@@ -92,7 +92,8 @@ Result<PrepareOptions> options_of(const Params& params) {
     PrepareOptions out;
     BITNETD_ASSIGN(out.layout.i2s_layout, quant::parse_i2s_layout(params.model_i2s_layout));
     BITNETD_ASSIGN(out.layout.tl_tiles, quant::parse_tiles(params.model_tl_tiles));
-    BITNETD_ASSIGN(out.overrides, parse_overrides(params.model_activation, params.model_pooling));
+    BITNETD_ASSIGN(out.overrides, parse_overrides(params.model_activation, params.model_pooling,
+                                                  params.model_output_screen));
     BITNETD_ASSIGN(out.accuracy.minima, quant::AccuracyMinima::parse(params.model_accuracy_min));
     out.accuracy.kernel_isa = params.worker_kernel_isa;
     if (params.worker_block_inputs == "float") out.accuracy.block_inputs = BlockInputs::kFloat;

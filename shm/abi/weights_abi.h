@@ -10,7 +10,7 @@
 namespace bitnetd::shm {
 
 inline constexpr uint64_t kWeightsMagic = 0x3153544847494557;  // "WEIGHTS1"
-inline constexpr uint32_t kWeightsAbiVersion = 2;
+inline constexpr uint32_t kWeightsAbiVersion = 3;
 inline constexpr uint64_t kTensorAlignment = 64;
 
 // Of the gate of the feed-forward part (architectures.md section 1).
@@ -58,8 +58,15 @@ enum class TensorPart : uint32_t {
 };
 
 // What a tensor is to its part. A linear layer may have a bias [outputs] and a norm of its own at
-// its input [inputs].
-enum class TensorRole : uint32_t { kWeight = 1, kBias = 2, kInputNorm = 3 };
+// its input [inputs]. The output matrix may have a screen (worker/model/output_screen.h): itself in
+// eight bits, and of each row two floats that say how far off they are.
+enum class TensorRole : uint32_t {
+    kWeight = 1,
+    kBias = 2,
+    kInputNorm = 3,
+    kScreen = 4,        // [vocab][hidden] kBlocks
+    kScreenErrors = 5,  // [vocab][2] f32
+};
 
 inline constexpr uint32_t kNoLayer = UINT32_MAX;
 

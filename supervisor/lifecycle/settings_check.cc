@@ -114,6 +114,7 @@ Result<void> check_model_settings(const Params& params) {
         return std::move(minima).error().within("model.accuracy_min");
     }
     BITNETD_TRY(one_of("model.activation", params.model_activation, {"auto", "silu", "relu2"}));
+    BITNETD_TRY(one_of("model.output_screen", params.model_output_screen, {"auto", "on", "off"}));
     return one_of("model.pooling", params.model_pooling, {"auto", "none", "mean", "last"});
 }
 

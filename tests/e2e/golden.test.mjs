@@ -2,7 +2,7 @@
 // computed, token for token.
 // Method: every case of the golden file as token ids and as text or messages; with logprobs, the
 // chosen tokens' values are compared within the tolerance the file states. Then the same model as
-// TQ2_0, as F16 and, where the larger set is at hand, as a checkpoint.
+// TQ2_0, as F16, with an output screen and, where the larger set is at hand, as a checkpoint.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -50,8 +50,8 @@ for (const [index, testCase] of golden.cases.entries()) {
   });
 }
 
-async function continuesAllCases(model) {
-  const other = await Server.start(['--model', `demo=${model}`], { model: false });
+async function continuesAllCases(model, flags = []) {
+  const other = await Server.start(['--model', `demo=${model}`, ...flags], { model: false });
   for (const [index, testCase] of golden.cases.entries()) {
     const answer = await request(other, 'POST', '/v1/completions',
       { prompt: testCase.prompt_ids, max_tokens: 64, temperature: 0 });
@@ -72,6 +72,9 @@ test('the same tokens from F16', async () => {
   await continuesAllCases(model);
   rmSync(folder, { recursive: true });
 });
+
+test('the same tokens with an output screen', () =>
+  continuesAllCases(demoModel, ['--model.output_screen', 'on']));
 
 const checkpoint = path.join(root, '../shared/demo-model/hf');
 test('the same tokens from safetensors', { skip: !existsSync(checkpoint) && `no checkpoint at ${checkpoint}` }, () =>

@@ -208,16 +208,14 @@ void ForwardPass::final_norm(std::span<const uint32_t> rows, float* out) noexcep
     }
 }
 
-void ForwardPass::logits(std::span<const uint32_t> rows, float* out) noexcept {
-    final_norm(rows, h.values.data());
-    const auto wanted = static_cast<int32_t>(rows.size());
+void ForwardPass::logits(int32_t rows, const float* normed, float* out) noexcept {
     const Linear& output = weights_.output;
     const float cap = weights_.header.logit_soft_cap;
-    phases_.run(int64_t{wanted} * output.outputs * x.size * kFloatWork, [&](int part, int parts) {
+    phases_.run(int64_t{rows} * output.outputs * x.size * kFloatWork, [&](int part, int parts) {
         const Range ids = slice(output.outputs, parts, part, kOutputGrain);
-        multiply_floats(kernels_, wanted, output, ids, h.values.data(), out, output.outputs);
+        multiply_floats(kernels_, rows, output, ids, normed, out, output.outputs);
         if (cap == 0) return;
-        for (int64_t i = 0; i < wanted; ++i)
+        for (int64_t i = 0; i < rows; ++i)
             kernels_.soft_cap(ids.count(), cap, out + i * output.outputs + ids.begin);
     });
 }

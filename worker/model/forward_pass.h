@@ -38,10 +38,10 @@ class ForwardPass {
     // Computes all layers of 1 .. rows_max rows; the hidden states stay in x for what follows.
     void run(std::span<const Row> rows) noexcept;
 
-    // Of some rows of the last run(), by their indices in it: the last norm, [rows.size()][hidden],
-    // then their logits [rows.size()][vocab].
+    // Of some rows of the last run(), by their indices in it: the last norm, [rows.size()][hidden].
     void final_norm(std::span<const uint32_t> rows, float* out) noexcept;
-    void logits(std::span<const uint32_t> rows, float* out) noexcept;
+    // All logits of normed rows, [rows][vocab].
+    void logits(int32_t rows, const float* normed, float* out) noexcept;
 
     // What layers compute on: [rows][size].
     RowValues x;        // the residual stream, hidden

@@ -8,6 +8,7 @@
 
 #include "worker/model/engine.h"
 #include "worker/model/forward_pass.h"
+#include "worker/model/output_screen.h"
 
 namespace bitnetd::worker {
 
@@ -29,11 +30,25 @@ class TransformerEngine final : public Engine {
     // 32 rows reuse each row of the output matrix often enough to be bound by arithmetic.
     static constexpr uint32_t kLogitRows = 32;
 
+    // Draws in the order of their logits: those of which a few of the largest decide come first.
+    struct DrawOrder {
+        std::array<const Draw*, kLogitRows> draws;
+        std::array<uint32_t, kLogitRows> rows;
+        std::array<uint32_t, kLogitRows> largest;  // of the first `screened`
+        size_t count = 0;
+        size_t screened = 0;
+    };
+
+    DrawOrder order_of(std::span<const Draw> draws) const noexcept;
     void draw_some(std::span<const Draw> draws) noexcept;
+    void make_logits(const DrawOrder& order) noexcept;
+    void draw(const Draw& draw, LogitsKind kind, std::span<const float> logits,
+              Sampler& sampler) noexcept;
 
     Phases phases_;
     const uint32_t vocab_;
     ForwardPass pass_;
+    OutputScreen screen_;
     AlignedArray<float> logits_;     // [kLogitRows][vocab]
     std::vector<Sampler> samplers_;  // one per thread
 };

@@ -247,12 +247,26 @@ class Opener {
         return w;
     }
 
+    Result<ScreenWeights> screen() const {
+        const Key codes{TensorPart::kOutput, TensorRole::kScreen, shm::kNoLayer};
+        ScreenWeights out;
+        if (find(codes) == nullptr) return out;
+        BITNETD_ASSIGN(out.codes, matrix(codes, header_.vocab, header_.hidden));
+        if (out.codes.packing != Packing::kBlocks)
+            return invalid(name_of(codes) + " has no blocks");
+        BITNETD_ASSIGN(out.errors,
+                       floats({TensorPart::kOutput, TensorRole::kScreenErrors, shm::kNoLayer},
+                              header_.vocab, 2));
+        return out;
+    }
+
     Result<void> open_outside(WeightsView& view) const {
         BITNETD_ASSIGN(view.embedding, table(TensorPart::kTokenEmbedding));
         view.output = view.embedding;
         if (find({TensorPart::kOutput, TensorRole::kWeight, shm::kNoLayer}) != nullptr) {
             BITNETD_ASSIGN(view.output, table(TensorPart::kOutput));
         }
+        BITNETD_ASSIGN(view.screen, screen());
         BITNETD_ASSIGN(view.output_norm,
                        floats({TensorPart::kOutputNorm, TensorRole::kWeight, shm::kNoLayer}, 1,
                               header_.hidden));

@@ -40,11 +40,18 @@ struct LayerWeights {
 // Null: the part is no linear layer.
 const Linear* linear_of(const LayerWeights& w, shm::TensorPart part);
 
+// Part of kOutput; null where the output matrix has none.
+struct ScreenWeights {
+    Linear codes;
+    const float* errors = nullptr;  // [vocab][2]
+};
+
 struct WeightsView {
     shm::WeightsHeader header;
     const Family* family = nullptr;
-    Linear embedding;                    // one row per token
-    Linear output;                       // the embedding where the file has none of its own
+    Linear embedding;  // one row per token
+    Linear output;     // the embedding where the file has none of its own
+    ScreenWeights screen;
     const float* output_norm = nullptr;  // [hidden]
     std::vector<LayerWeights> layers;
     bool has_input_norms = false;  // some linear layer has a norm of its own

@@ -218,7 +218,8 @@ Result<shm::Pooling> read_pooling(const ModelKeys& keys, const ModelOverrides& o
 
 }  // namespace
 
-Result<ModelOverrides> parse_overrides(std::string_view activation, std::string_view pooling) {
+Result<ModelOverrides> parse_overrides(std::string_view activation, std::string_view pooling,
+                                       std::string_view output_screen) {
     ModelOverrides out;
     if (activation == "silu") out.activation = shm::Activation::kSilu;
     if (activation == "relu2") out.activation = shm::Activation::kRelu2;
@@ -230,6 +231,11 @@ Result<ModelOverrides> parse_overrides(std::string_view activation, std::string_
     if (pooling == "last") out.pooling = shm::Pooling::kLast;
     if (!out.pooling && pooling != "auto") {
         return invalid("pooling " + quote(pooling) + ": expected auto, none, mean or last");
+    }
+    if (output_screen == "on") out.output_screen = true;
+    if (output_screen == "off") out.output_screen = false;
+    if (!out.output_screen && output_screen != "auto") {
+        return invalid("output screen " + quote(output_screen) + ": expected auto, on or off");
     }
     return out;
 }

@@ -26,9 +26,11 @@ inline constexpr uint64_t kRopeTableBytesMax = 256u << 20;
 struct ModelOverrides {
     std::optional<shm::Activation> activation;  // of the families named bitnet
     std::optional<shm::Pooling> pooling;
+    std::optional<bool> output_screen;  // whether the output matrix gets one; else by its size
 };
-// "auto", "silu" or "relu2"; "auto", "none", "mean" or "last".
-Result<ModelOverrides> parse_overrides(std::string_view activation, std::string_view pooling);
+// "auto", "silu" or "relu2"; "auto", "none", "mean" or "last"; "auto", "on" or "off".
+Result<ModelOverrides> parse_overrides(std::string_view activation, std::string_view pooling,
+                                       std::string_view output_screen);
 
 struct Hyperparameters {
     const Family* family = nullptr;

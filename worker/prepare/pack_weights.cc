@@ -10,6 +10,7 @@
 #include "common/quant/float_rows.h"
 #include "worker/prepare/model_digest.h"
 #include "worker/prepare/pack_blocks.h"
+#include "worker/prepare/pack_screen.h"
 #include "worker/prepare/pack_ternary.h"
 #include "worker/prepare/rope_table.h"
 #include "worker/prepare/ternary_values.h"
@@ -201,7 +202,13 @@ Result<void> pack_weights(const PackInput& input, std::span<std::byte> segment,
         std::byte* out = segment.data() + entry.offset;
         if (tensor.source == nullptr) {
             BITNETD_TRY(pack_rope(input, entry, out));
-        } else {
+        } else if (entry.role == shm::TensorRole::kScreen) {
+            const TensorEntry& errors = (&tensor + 1)->entry;  // its errors are planned behind it
+            BITNETD_CHECK(errors.role == shm::TensorRole::kScreenErrors);
+            BITNETD_TRY(pack_screen(input.input, *tensor.source, out,
+                                    {reinterpret_cast<float*>(segment.data() + errors.offset),
+                                     errors.bytes / sizeof(float)}));
+        } else if (entry.role != shm::TensorRole::kScreenErrors) {
             auto scale = TensorPacker(input.input, tensor, meter).pack(out);
             if (!scale)
                 return std::move(scale).error().within("tensor " + quote(tensor.source->name));

@@ -54,7 +54,7 @@ Result<Preparation> Preparation::open(std::unique_ptr<ModelInput> input,
                            std::to_string(shm::kEndIdsMax) + " are supported");
     }
     BITNETD_ASSIGN(out.model_, read_hyperparameters(metadata, vocabulary.token_count(), overrides));
-    BITNETD_ASSIGN(out.plan_, plan_weights(*out.input_, out.model_));
+    BITNETD_ASSIGN(out.plan_, plan_weights(*out.input_, out.model_, overrides.output_screen));
     return out;
 }
 

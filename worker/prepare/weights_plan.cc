@@ -11,14 +11,19 @@
 #include "common/base/quote.h"
 #include "common/log/log.h"
 #include "worker/model/weights_view.h"
+#include "worker/prepare/pack_screen.h"
 #include "worker/prepare/packing_choice.h"
 
 namespace bitnetd::worker {
 namespace {
 
 using shm::Packing;
+using shm::TensorEntry;
 using shm::TensorPart;
 using shm::TensorRole;
+
+// Values of an output matrix from which on reading it costs more than a screen does.
+constexpr uint64_t kLargeOutput = 1u << 22;
 
 // A matrix that holds q, k and v one below the other.
 constexpr std::string_view kFusedName = "attn_qkv";
@@ -36,12 +41,14 @@ Result<void> check_shape(const ModelTensor& tensor, uint64_t rows, uint64_t colu
 
 class Planner {
   public:
-    Planner(const ModelInput& input, const Hyperparameters& model)
-        : input_(input), model_(model), sizes_(model.sizes()) {}
+    Planner(const ModelInput& input, const Hyperparameters& model,
+            std::optional<bool> output_screen)
+        : input_(input), model_(model), sizes_(model.sizes()), output_screen_(output_screen) {}
 
     Result<WeightsPlan> plan() {
         for (const TensorSpec& spec : kTensorsOutside)
             BITNETD_TRY(add_outside(spec));
+        add_screen();
         BITNETD_TRY(add_rope());
         for (uint32_t layer = 0; layer < model_.layers; ++layer) {
             for (const TensorSpec& spec : model_.family->layer_tensors)
@@ -172,6 +179,40 @@ class Planner {
         return true;
     }
 
+    void add_screen() {
+        const PlannedTensor* output = nullptr;
+        for (const PlannedTensor& tensor : plan_.tensors) {
+            const TensorPart part = tensor.entry.part;
+            const bool is_tied = part == TensorPart::kTokenEmbedding && output == nullptr;
+            if (is_tied || part == TensorPart::kOutput) output = &tensor;
+        }
+        const bool is_float = output->source->type == quant::Type::kF32 ||
+                              output->source->type == quant::Type::kF16 ||
+                              output->source->type == quant::Type::kBF16;
+        // Capped logits can be equal where the products are not, so their order is not known here.
+        const bool possible = is_float && model_.hidden % kScreenUnit == 0 &&
+                              model_.logit_soft_cap == 0 && model_.pooling == shm::Pooling::kNone;
+        const bool is_large = uint64_t{model_.vocab} * model_.hidden >= kLargeOutput;
+        if (!possible || !output_screen_.value_or(is_large)) return;
+        const ModelTensor* source = output->source;
+        TensorEntry entry{.part = TensorPart::kOutput,
+                          .role = TensorRole::kScreen,
+                          .layer = shm::kNoLayer,
+                          .packing = Packing::kBlocks,
+                          .block_format = static_cast<uint32_t>(kScreenFormat),
+                          .scale = 1,
+                          .rows = model_.vocab,
+                          .columns = model_.hidden,
+                          .offset = 0,
+                          .bytes = 0};
+        plan_.tensors.push_back({entry, source, 0, nullptr});
+        entry.role = TensorRole::kScreenErrors;
+        entry.packing = Packing::kF32;
+        entry.block_format = 0;
+        entry.columns = 2;
+        plan_.tensors.push_back({entry, source, 0, nullptr});
+    }
+
     void add_rope_table(TensorPart part) {
         plan_.tensors.push_back({{.part = part,
                                   .role = TensorRole::kWeight,
@@ -218,7 +259,7 @@ class Planner {
     Result<void> place() {
         uint64_t end = sizeof(shm::WeightsHeader) + plan_.tensors.size() * sizeof(shm::TensorEntry);
         for (PlannedTensor& tensor : plan_.tensors) {
-            shm::TensorEntry& entry = tensor.entry;
+            TensorEntry& entry = tensor.entry;
             const auto bytes =
                 packed_bytes(entry.packing, entry.block_format, entry.rows, entry.columns);
             if (!bytes) {
@@ -241,6 +282,7 @@ class Planner {
     const ModelInput& input_;
     const Hyperparameters& model_;
     const ModelSizes sizes_;
+    const std::optional<bool> output_screen_;
     WeightsPlan plan_;
     std::set<const ModelTensor*> used_;
     std::map<std::string_view, uint64_t> linear_elements_;
@@ -248,8 +290,9 @@ class Planner {
 
 }  // namespace
 
-Result<WeightsPlan> plan_weights(const ModelInput& input, const Hyperparameters& model) {
-    return Planner(input, model).plan();
+Result<WeightsPlan> plan_weights(const ModelInput& input, const Hyperparameters& model,
+                                 std::optional<bool> output_screen) {
+    return Planner(input, model, output_screen).plan();
 }
 
 }  // namespace bitnetd::worker

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -30,7 +31,9 @@ struct WeightsPlan {
     std::string_view quantization;  // the stored type of most weights of linear layers
 };
 
-// The plan points into `input`, which must outlive it.
-Result<WeightsPlan> plan_weights(const ModelInput& input, const Hyperparameters& model);
+// The plan points into `input`, which must outlive it. output_screen: whether the output matrix
+// gets one (pack_screen.h), where it can have one; else the large ones do.
+Result<WeightsPlan> plan_weights(const ModelInput& input, const Hyperparameters& model,
+                                 std::optional<bool> output_screen = {});
 
 }  // namespace bitnetd::worker

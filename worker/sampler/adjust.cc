@@ -3,14 +3,11 @@
 #include <limits>
 
 namespace bitnetd::worker {
-namespace {
 
-bool has_penalties(const SamplingParams& params) {
+bool has_penalties(const SamplingParams& params) noexcept {
     return params.repetition_penalty != 1 || params.frequency_penalty != 0 ||
            params.presence_penalty != 0;
 }
-
-}  // namespace
 
 Adjuster::Adjuster(uint32_t vocab) : seen_(vocab) {
     touched_.reserve(vocab);

@@ -23,6 +23,9 @@ struct DrawContext {
     std::span<const uint32_t> end_ids;  // end of generation
 };
 
+// Whether any penalty is on.
+bool has_penalties(const SamplingParams& params) noexcept;
+
 // Allocates at construction only.
 class Adjuster {
   public:

@@ -11,11 +11,22 @@ Sampler::Sampler(uint32_t vocab) : adjuster_(vocab), adjusted_(vocab) {
     candidates_.reserve(vocab);
 }
 
+uint32_t Sampler::largest_needed(const SamplingParams& params,
+                                 const DrawContext& context) noexcept {
+    const bool moves_logits = !context.bias.empty() || has_penalties(params);
+    if (moves_logits || params.wants_logprobs) return 0;
+    const auto masked = params.ignore_eos ? static_cast<uint32_t>(context.end_ids.size()) : 0;
+    if (params.temperature == 0) return 1 + masked;
+    // min_p, which comes before top_k, only takes the smallest away; what comes after top_k sees
+    // nothing but what it kept.
+    return params.top_k == 0 ? 0 : params.top_k + masked;
+}
+
 void Sampler::draw(const SamplingParams& params, const DrawContext& context,
-                   std::span<const float> logits, Drawn& drawn) noexcept {
+                   std::span<const float> logits, LogitsKind kind, Drawn& drawn) noexcept {
     const LogitStats raw = scan_logits(logits);
-    drawn.valid = raw.finite;
-    if (!raw.finite) return;
+    drawn.valid = kind == LogitsKind::kAll ? raw.finite : raw.largest_finite;
+    if (!drawn.valid) return;
     LogitStats stats = raw;
     std::span<const float> adjusted = logits;
     if (Adjuster::is_needed(params, context)) {

@@ -22,13 +22,22 @@ struct Drawn {
     Scores scores;  // filled when the parameters ask for logprobs
 };
 
+// Whether all logits are there, or only the largest ones and -infinity in place of the others.
+enum class LogitsKind : uint8_t { kAll, kLargest };
+
 class Sampler {
   public:
     explicit Sampler(uint32_t vocab);
 
-    // `logits` has one value per token of the vocabulary.
+    // How many of the largest logits decide which token is drawn, those among them that may not be
+    // drawn included; 0: all of them.
+    static uint32_t largest_needed(const SamplingParams& params,
+                                   const DrawContext& context) noexcept;
+
+    // `logits` has one value per token of the vocabulary; of the kind kLargest only as many as
+    // largest_needed() says need be there.
     void draw(const SamplingParams& params, const DrawContext& context,
-              std::span<const float> logits, Drawn& drawn) noexcept;
+              std::span<const float> logits, LogitsKind kind, Drawn& drawn) noexcept;
 
     // Scores a token that is already known (of a prompt) instead of drawing one.
     void score(uint32_t token, uint32_t alternatives_count, std::span<const float> logits,

@@ -25,16 +25,21 @@ void insert_best(Scores& scores, uint32_t wanted, uint32_t id, float z) {
 }  // namespace
 
 LogitStats scan_logits(std::span<const float> logits) noexcept {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
     constexpr uint32_t kExponent = 0x7f800000;  // all ones: infinity or NaN
-    LogitStats stats{true, -std::numeric_limits<float>::infinity(), 0};
+    LogitStats stats{true, true, -kInfinity, 0};
     for (uint32_t id = 0; id < logits.size(); ++id) {
         const float z = logits[id];
-        if ((std::bit_cast<uint32_t>(z) & kExponent) == kExponent) stats.finite = false;
+        if ((std::bit_cast<uint32_t>(z) & kExponent) == kExponent) {
+            stats.finite = false;
+            if (z != -kInfinity) stats.largest_finite = false;
+        }
         if (z > stats.largest) {
             stats.largest = z;
             stats.argmax = id;
         }
     }
+    if (stats.largest == -kInfinity) stats.largest_finite = false;
     return stats;
 }
 

@@ -10,7 +10,8 @@
 namespace bitnetd::worker {
 
 struct LogitStats {
-    bool finite;  // no NaN and no infinity among them
+    bool finite;          // no NaN and no infinity among them
+    bool largest_finite;  // no NaN among them, and the largest is finite
     float largest;
     uint32_t argmax;  // the lowest id of the largest
 };

@@ -77,7 +77,8 @@ double chi_square(const SamplingParams& base, const std::vector<float>& logits,
     for (uint32_t i = 0; i < kDraws; ++i) {
         // Half of the variation comes from the seed, half from the position.
         params.seed = base.seed + i / 40;
-        sampler.draw(params, {std::span(ids).first(1 + i % 40), 1, {}, {}}, logits, drawn);
+        sampler.draw(params, {std::span(ids).first(1 + i % 40), 1, {}, {}}, logits,
+                     LogitsKind::kAll, drawn);
         ++counts[drawn.token];
     }
     double sum = 0;

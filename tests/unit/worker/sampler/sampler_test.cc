@@ -25,7 +25,8 @@ struct Case {
 Drawn draw(const Case& c) {
     Sampler sampler(static_cast<uint32_t>(c.logits.size()));
     Drawn drawn;
-    sampler.draw(c.params, {c.ids, c.prompt_count, c.bias, c.end_ids}, c.logits, drawn);
+    sampler.draw(c.params, {c.ids, c.prompt_count, c.bias, c.end_ids}, c.logits, LogitsKind::kAll,
+                 drawn);
     return drawn;
 }
 
