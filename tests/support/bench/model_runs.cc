@@ -1,0 +1,107 @@
+#include "tests/support/bench/model_runs.h"
+
+#include <charconv>
+
+#include "common/base/clock.h"
+#include "common/base/quote.h"
+
+namespace bitnetd::bench {
+namespace {
+
+constexpr uint32_t kBatchPrompt = 16;
+constexpr uint32_t kBatchDrawn = 32;
+constexpr uint32_t kCountMax = 65'536;
+
+Result<ModelRun> parse_run(std::string_view name) {
+    const size_t digits = name.find_first_of("0123456789");
+    const std::string_view kind = name.substr(0, digits);
+    uint32_t count = 0;
+    if (digits != name.npos)
+        std::from_chars(name.data() + digits, name.data() + name.size(), count);
+    const bool known = kind == "pp" || kind == "tg" || kind == "b";
+    if (!known || count == 0 || count > kCountMax ||
+        name != std::string(kind) + std::to_string(count)) {
+        return invalid("run " + quote(name) + ": expected ppN, tgN or bN, N from 1 to 65536");
+    }
+    if (kind == "pp") return ModelRun{std::string(name), ModelRun::Kind::kPrompt, 1, count, 0};
+    if (kind == "tg") return ModelRun{std::string(name), ModelRun::Kind::kDecode, 1, 1, count};
+    return ModelRun{std::string(name), ModelRun::Kind::kDecode, count, kBatchPrompt, kBatchDrawn};
+}
+
+class Stopwatch {
+  public:
+    double seconds() const { return static_cast<double>(monotonic_ns() - start_ns_) / 1e9; }
+
+  private:
+    uint64_t start_ns_ = monotonic_ns();
+};
+
+Result<RunTimes> time_prompt(ModelRunner& runner, const ModelRun& run, int repeat) {
+    RunTimes times;
+    for (int i = 0; i < repeat; ++i) {
+        runner.begin(run.sequences, run.prompt);
+        const Stopwatch watch;
+        BITNETD_TRY(runner.prefill());
+        times.seconds.push_back(watch.seconds());
+    }
+    return times;
+}
+
+Result<RunTimes> time_decode(ModelRunner& runner, const ModelRun& run, int repeat) {
+    RunTimes times;
+    runner.begin(run.sequences, run.prompt);
+    BITNETD_TRY(runner.prefill());
+    for (int i = 0; i < repeat; ++i) {
+        if (i > 0) runner.rewind(run.drawn);
+        const Stopwatch watch;
+        BITNETD_TRY(runner.decode(run.drawn));
+        times.seconds.push_back(watch.seconds());
+    }
+    const Stopwatch watch;
+    runner.repeat_layers(run.drawn);
+    times.layers_seconds = watch.seconds();
+    return times;
+}
+
+}  // namespace
+
+Result<std::vector<ModelRun>> parse_runs(std::string_view names) {
+    std::vector<ModelRun> runs;
+    while (!names.empty()) {
+        const size_t comma = names.find(',');
+        BITNETD_ASSIGN(auto run, parse_run(names.substr(0, comma)));
+        runs.push_back(std::move(run));
+        names = comma == names.npos ? std::string_view() : names.substr(comma + 1);
+    }
+    return runs;
+}
+
+Result<RunTimes> time_run(ModelRunner& runner, const ModelRun& run, int repeat) {
+    return run.kind == ModelRun::Kind::kPrompt ? time_prompt(runner, run, repeat)
+                                               : time_decode(runner, run, repeat);
+}
+
+TokenCosts token_costs(const StepCosts& costs, const ModelRun& run, uint32_t step_tokens) {
+    const double tokens = run.tokens();
+    const bool is_prompt = run.kind == ModelRun::Kind::kPrompt;
+    const uint32_t rows = is_prompt ? run.prompt : run.sequences;
+    const double steps = (rows + step_tokens - 1) / step_tokens * (is_prompt ? 1 : run.drawn);
+    const double draws = is_prompt ? 1 : tokens;
+    const double outputs_read = is_prompt ? 1 : steps;
+    return {
+        .bytes = (steps * costs.layer_bytes + outputs_read * costs.output_bytes) / tokens,
+        .multiply_adds = costs.layer_multiply_adds + draws * costs.output_multiply_adds / tokens};
+}
+
+std::optional<TokenLimit> token_limit(const TokenCosts& costs, const ModelRun& run,
+                                      double read_gb_s, std::optional<double> int8_gmac_s) {
+    const double by_read = read_gb_s * 1e9 / costs.bytes;
+    if (run.kind == ModelRun::Kind::kDecode && run.sequences == 1) {
+        return TokenLimit{by_read, "read"};
+    }
+    if (!int8_gmac_s) return std::nullopt;
+    const double by_int8 = *int8_gmac_s * 1e9 / costs.multiply_adds;
+    return by_int8 < by_read ? TokenLimit{by_int8, "int8"} : TokenLimit{by_read, "read"};
+}
+
+}  // namespace bitnetd::bench
