@@ -21,6 +21,7 @@
 #include "common/log/log.h"
 #include "tests/support/bench/model_runs.h"
 #include "tests/support/bench/random_model.h"
+#include "tests/support/bench/timed_kernels.h"
 #include "tests/support/machine/bench_pool.h"
 #include "worker/kernels/dispatch.h"
 
@@ -40,6 +41,7 @@ struct Options {
     uint32_t layers = 0;
     int threads = 0;
     int repeat = 5;
+    bool parts = false;
     std::string json_path, compare_path, write_path;
 };
 
@@ -130,33 +132,72 @@ json report(const Options& options, const ModelRun& run, const char* isa, const 
     return out;
 }
 
-Result<json> measure(const Options& options, const ModelShape& shape,
-                     std::span<const std::byte> weights, worker::ThreadPool& pool,
-                     const MachineLimits& limits) {
-    BITNETD_ASSIGN(const auto runs, parse_runs(options.runs));
-    BITNETD_ASSIGN(const auto tables, tables_of(options.isa));
-    const StepCosts step_costs = costs_of(weights);
+// The engine's threads and how it is set up, for each run and table.
+struct Bench {
+    const Options& options;
+    const ModelShape& shape;
+    std::span<const std::byte> weights;
+    worker::ThreadPool& pool;
+    const MachineLimits& limits;
+
+    Result<std::unique_ptr<ModelRunner>> runner(const ModelRun& run,
+                                                const kernels::KernelTable& table) const {
+        return ModelRunner::create(
+            weights,
+            {.kernels = table,
+             .pool = pool,
+             .kv_type = options.kv_type == "f16" ? worker::KvType::kF16 : worker::KvType::kF32,
+             .block_inputs = options.block_inputs == "float" ? worker::BlockInputs::kFloat
+                                                             : worker::BlockInputs::kInt8,
+             .step_tokens = options.step_tokens,
+             .sequences = run.sequences,
+             .positions = run.positions()});
+    }
+};
+
+// One line, and {kernel: share of all threads' time}.
+Result<json> divide(const Bench& bench, const ModelRun& run, const kernels::KernelTable& table) {
+    const kernels::KernelTable timed = timed_kernels(table);
+    BITNETD_ASSIGN(auto runner, bench.runner(run, timed));
+    BITNETD_ASSIGN(const auto shares, divide_run(*runner, run, bench.pool.threads()));
+    json out = json::object();
+    double rest = 1;
+    std::printf("    ");
+    for (const KernelShare& share : shares) {
+        out[share.entry] = share.share;
+        rest -= share.share;
+        if (share.share >= 0.001) std::printf("%s %.1f %%, ", share.entry, 100 * share.share);
+    }
+    std::printf("waiting, drawing and the rest %.1f %%\n", 100 * rest);
+    return out;
+}
+
+Result<json> measure(const Bench& bench, const ModelRun& run, const kernels::KernelTable& table) {
+    const Options& options = bench.options;
+    RunTimes times;
+    {
+        BITNETD_ASSIGN(auto runner, bench.runner(run, table));
+        BITNETD_ASSIGN(times, time_run(*runner, run, options.repeat));
+    }
+    const TokenCosts costs = token_costs(costs_of(bench.weights), run, options.step_tokens);
+    const auto rate = bench.shape.is_int8() ? int8_gmac_s(bench.limits, table.name) : std::nullopt;
+    const auto limit = token_limit(costs, run, bench.limits.read_gb_s.median, rate);
+    json out = report(options, run, table.name, times, costs, limit);
+    if (options.parts) {
+        BITNETD_ASSIGN(out["parts"], divide(bench, run, table));
+    }
+    return out;
+}
+
+Result<json> measure_all(const Bench& bench) {
+    BITNETD_ASSIGN(const auto runs, parse_runs(bench.options.runs));
+    BITNETD_ASSIGN(const auto tables, tables_of(bench.options.isa));
     json results = json::array();
     print_head();
     for (const kernels::KernelTable* table : tables) {
         for (const ModelRun& run : runs) {
-            const auto kv_type =
-                options.kv_type == "f16" ? worker::KvType::kF16 : worker::KvType::kF32;
-            const auto block_inputs = options.block_inputs == "float" ? worker::BlockInputs::kFloat
-                                                                      : worker::BlockInputs::kInt8;
-            BITNETD_ASSIGN(auto runner,
-                           ModelRunner::create(weights, {.kernels = *table,
-                                                         .pool = pool,
-                                                         .kv_type = kv_type,
-                                                         .block_inputs = block_inputs,
-                                                         .step_tokens = options.step_tokens,
-                                                         .sequences = run.sequences,
-                                                         .positions = run.positions()}));
-            BITNETD_ASSIGN(const RunTimes times, time_run(*runner, run, options.repeat));
-            const TokenCosts costs = token_costs(step_costs, run, options.step_tokens);
-            const auto rate = shape.is_int8() ? int8_gmac_s(limits, table->name) : std::nullopt;
-            const auto limit = token_limit(costs, run, limits.read_gb_s.median, rate);
-            results.push_back(report(options, run, table->name, times, costs, limit));
+            BITNETD_ASSIGN(json result, measure(bench, run, *table));
+            results.push_back(std::move(result));
         }
     }
     return results;
@@ -201,7 +242,8 @@ Result<void> run(const Options& options) {
     std::printf("\n");
     BITNETD_ASSIGN(const auto weights, make_weights(options, shape));
     if (options.repeat == 0) return {};
-    BITNETD_ASSIGN(const json results, measure(options, shape, weights.view(), *pool, limits));
+    BITNETD_ASSIGN(const json results,
+                   measure_all({options, shape, weights.view(), *pool, limits}));
     if (!options.compare_path.empty()) BITNETD_TRY(compare(options.compare_path, results));
     if (options.json_path.empty()) return {};
     return write_json(options.json_path, {{"machine", to_json(limits)}, {"results", results}});
@@ -227,6 +269,7 @@ int main(int argc, char** argv) {
         ->check(CLI::IsMember({"int8", "float"}));
     app.add_option("--step-tokens", options.step_tokens, "rows of a step at most")
         ->check(CLI::Range(16, 8192));
+    app.add_flag("--parts", options.parts, "also the share of each kernel, in one more run");
     app.add_option("--write", options.write_path, "leaves the model as GGUF here, to be served");
     app.add_option("--json", options.json_path, "writes {machine, results} here");
     app.add_option("--compare", options.compare_path, "a file that --json wrote: prints ratios");

@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/quote.h"
+#include "tests/support/bench/timed_kernels.h"
 
 namespace bitnetd::bench {
 namespace {
@@ -36,31 +37,18 @@ class Stopwatch {
     uint64_t start_ns_ = monotonic_ns();
 };
 
-Result<RunTimes> time_prompt(ModelRunner& runner, const ModelRun& run, int repeat) {
-    RunTimes times;
-    for (int i = 0; i < repeat; ++i) {
-        runner.begin(run.sequences, run.prompt);
-        const Stopwatch watch;
-        BITNETD_TRY(runner.prefill());
-        times.seconds.push_back(watch.seconds());
-    }
-    return times;
+// What comes before the timed part: all of a prompt run is timed, and of a decode what follows the
+// prompts.
+Result<void> begin_run(ModelRunner& runner, const ModelRun& run) {
+    runner.begin(run.sequences, run.prompt);
+    return run.kind == ModelRun::Kind::kPrompt ? Result<void>() : runner.prefill();
 }
 
-Result<RunTimes> time_decode(ModelRunner& runner, const ModelRun& run, int repeat) {
-    RunTimes times;
-    runner.begin(run.sequences, run.prompt);
-    BITNETD_TRY(runner.prefill());
-    for (int i = 0; i < repeat; ++i) {
-        if (i > 0) runner.rewind(run.drawn);
-        const Stopwatch watch;
-        BITNETD_TRY(runner.decode(run.drawn));
-        times.seconds.push_back(watch.seconds());
-    }
+// The seconds of the timed part.
+Result<double> time_once(ModelRunner& runner, const ModelRun& run) {
     const Stopwatch watch;
-    runner.repeat_layers(run.drawn);
-    times.layers_seconds = watch.seconds();
-    return times;
+    BITNETD_TRY(run.kind == ModelRun::Kind::kPrompt ? runner.prefill() : runner.decode(run.drawn));
+    return watch.seconds();
 }
 
 }  // namespace
@@ -77,8 +65,33 @@ Result<std::vector<ModelRun>> parse_runs(std::string_view names) {
 }
 
 Result<RunTimes> time_run(ModelRunner& runner, const ModelRun& run, int repeat) {
-    return run.kind == ModelRun::Kind::kPrompt ? time_prompt(runner, run, repeat)
-                                               : time_decode(runner, run, repeat);
+    RunTimes times;
+    const bool is_decode = run.kind == ModelRun::Kind::kDecode;
+    for (int i = 0; i < repeat; ++i) {
+        if (i > 0 && is_decode) {
+            runner.rewind(run.drawn);  // the prompts stay
+        } else {
+            BITNETD_TRY(begin_run(runner, run));
+        }
+        BITNETD_ASSIGN(const double seconds, time_once(runner, run));
+        times.seconds.push_back(seconds);
+    }
+    if (is_decode) {
+        const Stopwatch watch;
+        runner.repeat_layers(run.drawn);
+        times.layers_seconds = watch.seconds();
+    }
+    return times;
+}
+
+Result<std::vector<KernelShare>> divide_run(ModelRunner& runner, const ModelRun& run, int threads) {
+    BITNETD_TRY(begin_run(runner, run));
+    reset_kernel_times();
+    BITNETD_ASSIGN(const double seconds, time_once(runner, run));
+    std::vector<KernelShare> shares;
+    for (const KernelTime& time : kernel_times())
+        shares.push_back({time.entry, static_cast<double>(time.ns) / 1e9 / (seconds * threads)});
+    return shares;
 }
 
 TokenCosts token_costs(const StepCosts& costs, const ModelRun& run, uint32_t step_tokens) {

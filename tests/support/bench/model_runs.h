@@ -41,6 +41,14 @@ struct RunTimes {
 };
 Result<RunTimes> time_run(ModelRunner& runner, const ModelRun& run, int repeat);
 
+// How a run's time divides among the kernels of the table that `runner` was made with, which is a
+// timed one: of each the share of all threads' time, the longest first.
+struct KernelShare {
+    const char* entry;
+    double share;
+};
+Result<std::vector<KernelShare>> divide_run(ModelRunner& runner, const ModelRun& run, int threads);
+
 // Per token: the weights that must be read once in each step, whoever shares it; 8-bit
 // multiply-adds. Keys and values are left out.
 struct TokenCosts {
