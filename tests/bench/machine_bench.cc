@@ -10,6 +10,7 @@
 
 #include "tests/support/machine/bench_pool.h"
 #include "tests/support/machine/machine_limits.h"
+#include "tests/support/machine/other_load.h"
 
 namespace {
 
@@ -17,8 +18,10 @@ using namespace bitnetd;
 
 Result<void> run(int threads, int runs, const std::string& json_path) {
     BITNETD_ASSIGN(const auto pool, bench::make_bench_pool(threads));
+    const bench::OtherLoad load;
     const bench::MachineLimits limits = bench::measure_machine(*pool, runs);
     bench::print(limits);
+    std::printf("\nothers used %.1f %% of the machine meanwhile\n", 100 * load.share());
     if (json_path.empty()) return {};
     return bench::write_json(json_path, {{"machine", bench::to_json(limits)}});
 }

@@ -3,7 +3,8 @@
 //       code into the memory that workers map, and run by the real engine, thread pool and KV cache
 //       with greedy draws. Figures are medians. The limits are measured in the same run
 //       (machine_bench.cc): reading, once per step, all weights the step needs; and the 8-bit
-//       multiply-adds of the instruction set; whichever takes longer. Nothing asserts a time.
+//       multiply-adds of the instruction set; whichever takes longer. "others" is what the rest of
+//       the machine was busy with meanwhile. Nothing asserts a time.
 //       bench_model --shape 2b4t --isa all --json NEW.json --compare OLD.json; --help has the rest
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -23,6 +24,7 @@
 #include "tests/support/bench/random_model.h"
 #include "tests/support/bench/timed_kernels.h"
 #include "tests/support/machine/bench_pool.h"
+#include "tests/support/machine/other_load.h"
 #include "worker/kernels/dispatch.h"
 
 namespace {
@@ -94,14 +96,14 @@ Result<shm::Segment> make_weights(const Options& options, const ModelShape& shap
 }
 
 void print_head() {
-    std::printf("\n%-11s %-7s %10s %21s %10s %9s %16s %8s %9s %9s\n", "isa", "run", "tokens/s",
+    std::printf("\n%-11s %-7s %10s %21s %10s %9s %16s %8s %7s %9s %9s\n", "isa", "run", "tokens/s",
                 "slowest .. fastest", "MB/token", "GMAC/tok", "limit tokens/s", "of limit",
-                "step ms", "layers ms");
+                "others", "step ms", "layers ms");
 }
 
 // One line, and the same as JSON.
 json report(const Options& options, const ModelRun& run, const char* isa, const RunTimes& times,
-            const TokenCosts& costs, const std::optional<TokenLimit>& limit) {
+            const TokenCosts& costs, const std::optional<TokenLimit>& limit, double others) {
     const double tokens = run.tokens();
     const double tokens_s = tokens / median(times.seconds);
     const auto [fastest, slowest] = std::ranges::minmax(times.seconds);
@@ -122,6 +124,8 @@ json report(const Options& options, const ModelRun& run, const char* isa, const 
     } else {
         std::printf(" %11s %4s %8s", "-", "", "-");
     }
+    out["others"] = others;
+    std::printf(" %5.1f %%", 100 * others);
     if (times.layers_seconds) {
         out["step_ms"] = median(times.seconds) * 1e3 / run.drawn;
         out["layers_ms"] = *times.layers_seconds * 1e3 / run.drawn;
@@ -175,14 +179,17 @@ Result<json> divide(const Bench& bench, const ModelRun& run, const kernels::Kern
 Result<json> measure(const Bench& bench, const ModelRun& run, const kernels::KernelTable& table) {
     const Options& options = bench.options;
     RunTimes times;
+    double others = 0;
     {
         BITNETD_ASSIGN(auto runner, bench.runner(run, table));
+        const OtherLoad load;
         BITNETD_ASSIGN(times, time_run(*runner, run, options.repeat));
+        others = load.share();
     }
     const TokenCosts costs = token_costs(costs_of(bench.weights), run, options.step_tokens);
     const auto rate = bench.shape.is_int8() ? int8_gmac_s(bench.limits, table.name) : std::nullopt;
     const auto limit = token_limit(costs, run, bench.limits.read_gb_s.median, rate);
-    json out = report(options, run, table.name, times, costs, limit);
+    json out = report(options, run, table.name, times, costs, limit, others);
     if (options.parts) {
         BITNETD_ASSIGN(out["parts"], divide(bench, run, table));
     }
