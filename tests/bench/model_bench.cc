@@ -1,7 +1,7 @@
 // Goal: how close whole models come to this machine's limits, one instruction set after the other.
 // Method: a model file of the asked shape with random weights is written, packed by the loader's
 //       code into the memory that workers map, and run by the real engine, thread pool and KV cache
-//       with greedy draws. Figures are medians. The limits are measured in the same run
+//       with greedy draws. Figures are medians. The limits are measured before and after each
 //       (machine_bench.cc): reading, once per step, all weights the step needs; and the 8-bit
 //       multiply-adds of the instruction set; whichever takes longer. "others" is what the rest of
 //       the machine was busy with meanwhile. Nothing asserts a time.
@@ -15,6 +15,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/clock.h"
@@ -142,7 +143,7 @@ struct Bench {
     const ModelShape& shape;
     std::span<const std::byte> weights;
     worker::ThreadPool& pool;
-    const MachineLimits& limits;
+    MachineLimits limits;  // as last measured
 
     Result<std::unique_ptr<ModelRunner>> runner(const ModelRun& run,
                                                 const kernels::KernelTable& table) const {
@@ -176,7 +177,7 @@ Result<json> divide(const Bench& bench, const ModelRun& run, const kernels::Kern
     return out;
 }
 
-Result<json> measure(const Bench& bench, const ModelRun& run, const kernels::KernelTable& table) {
+Result<json> measure(Bench& bench, const ModelRun& run, const kernels::KernelTable& table) {
     const Options& options = bench.options;
     RunTimes times;
     double others = 0;
@@ -186,17 +187,20 @@ Result<json> measure(const Bench& bench, const ModelRun& run, const kernels::Ker
         BITNETD_ASSIGN(times, time_run(*runner, run, options.repeat));
         others = load.share();
     }
+    const MachineLimits before = std::exchange(bench.limits, measure_machine(bench.pool, 3));
+    const MachineLimits limits = between(before, bench.limits);
     const TokenCosts costs = token_costs(costs_of(bench.weights), run, options.step_tokens);
-    const auto rate = bench.shape.is_int8() ? int8_gmac_s(bench.limits, table.name) : std::nullopt;
-    const auto limit = token_limit(costs, run, bench.limits.read_gb_s.median, rate);
+    const auto rate = bench.shape.is_int8() ? int8_gmac_s(limits, table.name) : std::nullopt;
+    const auto limit = token_limit(costs, run, limits.read_gb_s.median, rate);
     json out = report(options, run, table.name, times, costs, limit, others);
+    out["read_gb_s"] = limits.read_gb_s.median;
     if (options.parts) {
         BITNETD_ASSIGN(out["parts"], divide(bench, run, table));
     }
     return out;
 }
 
-Result<json> measure_all(const Bench& bench) {
+Result<json> measure_all(Bench bench) {
     BITNETD_ASSIGN(const auto runs, parse_runs(bench.options.runs));
     BITNETD_ASSIGN(const auto tables, tables_of(bench.options.isa));
     json results = json::array();

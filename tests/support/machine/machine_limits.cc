@@ -170,6 +170,17 @@ MachineLimits measure_machine(worker::ThreadPool& pool, int runs) {
     return limits;
 }
 
+MachineLimits between(const MachineLimits& before, const MachineLimits& after) {
+    const auto middle = [](const Measured& a, const Measured& b) {
+        return Measured{(a.median + b.median) / 2, std::max(a.best, b.best)};
+    };
+    MachineLimits out = before;
+    out.read_gb_s = middle(before.read_gb_s, after.read_gb_s);
+    for (size_t i = 0; i < out.int8.size(); ++i)
+        out.int8[i].gmac_s = middle(before.int8[i].gmac_s, after.int8[i].gmac_s);
+    return out;
+}
+
 std::optional<double> int8_gmac_s(const MachineLimits& limits, std::string_view table) {
     // Its integer products are VNNI's.
     if (table == "avx512bf16") table = "avx512vnni";

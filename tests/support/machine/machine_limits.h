@@ -33,6 +33,9 @@ struct MachineLimits {
 // Medians and best of `runs` runs of some 100 ms each. Takes 1 GiB for the time.
 MachineLimits measure_machine(worker::ThreadPool& pool, int runs);
 
+// Between two measurements of the same machine: it is shared with others, and they come and go.
+MachineLimits between(const MachineLimits& before, const MachineLimits& after);
+
 // The rate that a kernel table is measured against, 1e9/s; nothing for the scalar one.
 std::optional<double> int8_gmac_s(const MachineLimits& limits, std::string_view table);
 
