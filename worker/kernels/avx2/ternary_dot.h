@@ -30,7 +30,10 @@ struct TernaryDot {
         return _mm256_and_si256(_mm256_srli_epi16(packed, 2 * kField), _mm256_set1_epi8(3));
     }
     static Sum add(Sum sum, Bytes codes, Bytes q) {
-        return _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, q));
+        sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, q));
+        // Else gcc makes many products first, spills them, and adds them in pairs.
+        asm("" : "+x"(sum));
+        return sum;
     }
     static Wide widen(Wide wide, Sum sum) {
         return _mm256_add_epi32(wide, _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));

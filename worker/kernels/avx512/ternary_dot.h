@@ -26,7 +26,10 @@ struct TernaryDot {
         return _mm512_and_si512(_mm512_srli_epi16(packed, 2 * kField), _mm512_set1_epi8(3));
     }
     static Sum add(Sum sum, Bytes codes, Bytes q) {
-        return _mm512_add_epi16(sum, _mm512_maddubs_epi16(codes, q));
+        sum = _mm512_add_epi16(sum, _mm512_maddubs_epi16(codes, q));
+        // Else gcc makes many products first, spills them, and adds them in pairs.
+        asm("" : "+v"(sum));
+        return sum;
     }
     static Wide widen(Wide wide, Sum sum) {
         return _mm512_add_epi32(wide, _mm512_madd_epi16(sum, _mm512_set1_epi16(1)));
