@@ -11,6 +11,7 @@
 
 #include "tests/support/golden.h"
 #include "tests/support/worker/engine_fixture.h"
+#include "tests/support/worker/golden_models.h"
 #include "tests/support/worker/packed_model.h"
 #include "worker/model/pooling.h"
 
@@ -21,10 +22,6 @@ using nlohmann::json;
 using test::EngineFixture;
 using test::PackedModel;
 
-std::filesystem::path models_folder() {
-    return tests::large_golden_path("models");
-}
-
 // The largest difference between values and a list of [index, value].
 double largest_difference(std::span<const float> values, const json& expected) {
     double largest = 0;
@@ -33,26 +30,6 @@ double largest_difference(std::span<const float> values, const json& expected) {
         largest = std::max(largest, std::fabs(value - entry[1].get<double>()));
     }
     return largest;
-}
-
-PrepareOptions options_of(const json& golden) {
-    PrepareOptions options;
-    if (!golden.contains("tiles")) return options;
-    std::string text;
-    for (const auto& [shape, tile] : golden["tiles"].items()) {
-        text += (text.empty() ? "" : ";") + shape + "=" + std::to_string(tile[0].get<int>()) + "," +
-                std::to_string(tile[1].get<int>()) + "," + std::to_string(tile[2].get<int>());
-    }
-    options.layout.tl_tiles = quant::parse_tiles(text).value();
-    return options;
-}
-
-std::vector<std::filesystem::path> paths_of(const std::string& name, const json& golden) {
-    if (std::filesystem::is_directory(models_folder() / name)) return {models_folder() / name};
-    std::vector<std::filesystem::path> paths;
-    for (const json& file : golden["files"])
-        paths.push_back(models_folder() / file.get<std::string>());
-    return paths;
 }
 
 // What one arithmetic of the golden set allows.
@@ -121,17 +98,18 @@ struct Case {
 class GoldenModel : public ::testing::TestWithParam<const char*> {
   protected:
     void check(const Case& how) {
-        if (!std::filesystem::exists(models_folder())) {
-            GTEST_SKIP() << "no golden models at " << models_folder();
+        if (!std::filesystem::exists(test::golden_models_folder())) {
+            GTEST_SKIP() << "no golden models at " << test::golden_models_folder();
         }
-        const json golden =
-            tests::read_json(models_folder() / "golden" / (std::string(GetParam()) + ".json"));
+        const json golden = tests::read_json(test::golden_models_folder() / "golden" /
+                                             (std::string(GetParam()) + ".json"));
         if (!golden["results"].contains(how.arithmetic) ||
             !(golden["tolerance"][how.arithmetic].contains(how.row) ||
               golden["tolerance"][how.arithmetic].contains("max_abs"))) {
             GTEST_SKIP() << "not a model of this arithmetic";
         }
-        const PackedModel model(paths_of(GetParam(), golden), options_of(golden));
+        const PackedModel model(test::golden_paths(GetParam(), golden),
+                                test::golden_options(golden));
         EngineFixture fixture(model.segment(), how.options);
         const Tolerance tolerance(golden["tolerance"][how.arithmetic], how.row);
         for (size_t i = 0; i < golden["prompts"].size(); ++i) {

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "tests/support/golden.h"
+#include "tests/support/worker/golden_models.h"
 #include "tests/unit/worker/prepare/prepared_model.h"
 #include "worker/kernels/dispatch.h"
 #include "worker/prepare/accuracy_check.h"
@@ -44,20 +45,8 @@ TEST(AccuracyOfDemoModel, InBothTypes) {
         PreparedModel({tests::golden_path("demo-model/bitnet-tiny-stories-5m-tq2_0.gguf")}));
 }
 
-PrepareOptions options_of(const json& golden) {
-    PrepareOptions options;
-    if (!golden.contains("tiles")) return options;
-    std::string text;
-    for (const auto& [shape, tile] : golden["tiles"].items()) {
-        text += (text.empty() ? "" : ";") + shape + "=" + std::to_string(tile[0].get<int>()) + "," +
-                std::to_string(tile[1].get<int>()) + "," + std::to_string(tile[2].get<int>());
-    }
-    options.layout.tl_tiles = quant::parse_tiles(text).value();
-    return options;
-}
-
-TEST(AccuracyOfGoldenModels, OfEveryFamilyAndType) {
-    const auto folder = tests::large_golden_path("models");
+TEST(GoldenFullAccuracy, OfEveryFamilyAndType) {
+    const auto folder = test::golden_models_folder();
     if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no golden models at " << folder;
     size_t models = 0;
     for (const auto& file : std::filesystem::directory_iterator(folder / "golden")) {
@@ -65,14 +54,7 @@ TEST(AccuracyOfGoldenModels, OfEveryFamilyAndType) {
         SCOPED_TRACE(name);
         std::printf("%s\n", name.c_str());
         const json golden = tests::read_json(file.path());
-        std::vector<std::filesystem::path> paths;
-        if (std::filesystem::is_directory(folder / name)) {
-            paths = {folder / name};
-        } else {
-            for (const json& each : golden["files"])
-                paths.push_back(folder / each.get<std::string>());
-        }
-        check_model(PreparedModel(paths, options_of(golden)));
+        check_model(PreparedModel(test::golden_paths(name, golden), test::golden_options(golden)));
         ++models;
     }
     EXPECT_GE(models, 34u);
