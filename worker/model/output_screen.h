@@ -1,6 +1,6 @@
 // Which logits can be among the largest, told from the output matrix in eight bits, so that the
-// matrix itself is read for those few rows only: half as many bytes of a 16-bit matrix, and the same
-// token.
+// matrix itself is read for those few rows only: half as many bytes of a 16-bit matrix, and the
+// same token.
 //
 // With w a row of the matrix, v the same row as the screen holds it, x an input and q that input as
 // rounded for block_gemm, the exact logit lies within
