@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "worker/kernels/avx2/total_8.h"
 #include "worker/kernels/kernel_api.h"
 
 namespace bitnetd::kernels::avx512 {
@@ -138,6 +139,7 @@ struct F32x16 {
         r = _mm_add_ps(r, _mm_movehl_ps(r, r));
         return _mm_cvtss_f32(_mm_add_ss(r, _mm_movehdup_ps(r)));
     }
+    static void total_8(const F32x16* v, float* out) { avx2::add_trees(v, out); }
 
     // Each lane added to the one 8 above it: the first step of the reduction tree.
     __m256 upper_added() const {

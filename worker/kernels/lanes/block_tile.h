@@ -3,8 +3,6 @@
 // the format is settled at compile time.
 #pragma once
 
-#include <immintrin.h>
-
 #include <cstdint>
 
 #include "worker/kernels/kernel_api.h"
@@ -45,7 +43,7 @@ struct BlockUnit {
             reinterpret_cast<const char*>(at) + kBlockPrefetchLead + int64_t{tile} * kShare;
 #pragma GCC unroll 16
         for (int32_t line = 0; line < kShare; line += 64)
-            _mm_prefetch(ahead + line, _MM_HINT_T0);
+            __builtin_prefetch(ahead + line);
     }
 
   private:

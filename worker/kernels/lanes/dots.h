@@ -3,8 +3,6 @@
 // so how many are computed together changes nothing but the speed.
 #pragma once
 
-#include <immintrin.h>
-
 #include <cstdint>
 
 namespace bitnetd::kernels::lanes {
@@ -35,7 +33,7 @@ inline void dot_tile(const float* x, int64_t x_stride, const T* w, int64_t w_str
             if (j * kVectorBytes % 64 == 0) {  // once per cache line
                 const char* ahead =
                     reinterpret_cast<const char*>(w + N * w_stride) + kDotPrefetchLead;
-                _mm_prefetch(ahead + (t * N / 16 + j) * kVectorBytes, _MM_HINT_T0);
+                __builtin_prefetch(ahead + (t * N / 16 + j) * kVectorBytes);
             }
             const V column = V::load(w + j * w_stride + t);
 #pragma GCC unroll 16
@@ -57,30 +55,10 @@ inline void dot_tile(const float* x, int64_t x_stride, const T* w, int64_t w_str
         acc[i] = sum[i];
 }
 
-// out[i] = total of v[i]: eight reduction trees at once, each in the order of F32x16::total().
+// out[i] = v[i].total() for eight.
 template <typename V>
 inline void total_8(const V* v, float* out) {
-    __m256 r[8];  // +8 within each
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i)
-        r[i] = v[i].upper_added();
-    __m256 pair[4];  // +4: sums i and i + 4, four partial sums each
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-        pair[i] = _mm256_add_ps(_mm256_permute2f128_ps(r[i], r[i + 4], 0x20),
-                                _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-    }
-    __m256 quad[2];  // +2: sums 2i, 2i + 1 (low half), 2i + 4, 2i + 5 (high half)
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; ++i) {
-        const __m256 a = pair[2 * i];
-        const __m256 b = pair[2 * i + 1];
-        quad[i] = _mm256_add_ps(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(1, 0, 1, 0)),
-                                _mm256_shuffle_ps(a, b, _MM_SHUFFLE(3, 2, 3, 2)));
-    }
-    const __m256 even = _mm256_shuffle_ps(quad[0], quad[1], _MM_SHUFFLE(2, 0, 2, 0));
-    const __m256 odd = _mm256_shuffle_ps(quad[0], quad[1], _MM_SHUFFLE(3, 1, 3, 1));
-    _mm256_storeu_ps(out, _mm256_add_ps(even, odd));  // +1
+    V::total_8(v, out);
 }
 
 // out[j] = x . w[j] for count rows of w.

@@ -8,8 +8,6 @@
 // All give the same integers. The contract is in kernel_api.h.
 #pragma once
 
-#include <immintrin.h>
-
 #include <cstdint>
 
 #include "worker/kernels/kernel_api.h"
@@ -37,7 +35,7 @@ struct PackedCodes {
         const int64_t offset = static_cast<int64_t>(block) * kTernaryBlockBytes + part;
         if constexpr (kField == 0) {
             const int64_t ahead = (static_cast<int64_t>(block) * N + j) * kTernaryBlockBytes + part;
-            _mm_prefetch(w + N * stride + kPrefetchLead + ahead, _MM_HINT_T0);
+            __builtin_prefetch(w + N * stride + kPrefetchLead + ahead);
         }
         const uint8_t* at = w + j * stride + offset;
         return D::template field<kField>(D::load(at));
