@@ -129,9 +129,9 @@ Result<void> check_values(const Params& params) {
     }
     BITNETD_TRY(check_model_settings(params));
     BITNETD_TRY(one_of("auth.mode", params.auth_mode, {"", "none"}));
-    BITNETD_TRY(one_of(
-        "worker.kernel_isa", params.worker_kernel_isa,
-        {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon", "neondotprod"}));
+    BITNETD_TRY(one_of("worker.kernel_isa", params.worker_kernel_isa,
+                       {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx",
+                        "neon", "neondotprod"}));
     BITNETD_TRY(one_of("worker.block_inputs", params.worker_block_inputs, {"int8", "float"}));
     BITNETD_TRY(one_of("speculation.mode", params.speculation_mode, {"auto", "on", "off"}));
     BITNETD_TRY(one_of("kv.type", params.kv_type, {"f32", "f16"}));
