@@ -200,7 +200,7 @@ std::vector<uint32_t> LoopFixture::prompt(uint32_t count, uint64_t seed) {
 }
 
 LoopFixture::LoopFixture(const Options& options)
-    : weights_(open_weights(model().segment()).value()),
+    : weights_(open_weights(options.weights.empty() ? model().segment() : options.weights).value()),
       layout_({weights_.header.layers, weights_.header.kv_heads, weights_.header.head_dim,
                options.kv_type}),
       arena_(layout_.page_bytes() *

@@ -84,6 +84,7 @@ class LoopFixture {
         uint64_t drain_timeout_ms = 600'000;
         Engine* engine = nullptr;  // null: the transformer
         SpeculationSettings speculation = {};
+        std::span<const std::byte> weights = {};  // empty: those of model()
     };
 
     explicit LoopFixture(const Options& options);
