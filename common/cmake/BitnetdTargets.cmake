@@ -17,7 +17,8 @@ function(bitnetd_library name folder)
     target_link_libraries(${name} PUBLIC bitnetd_flags ${ARGN})
 endfunction()
 
-# bitnetd_kernels(NAME FOLDER FLAGS...): one instruction set; its objects export one symbol.
+# bitnetd_kernels(NAME FOLDER FLAGS...): one instruction set; its objects export one symbol. Listed
+# in kernel_tables, and as ISA=FILE in kernel_table_files.
 function(bitnetd_kernels name folder)
     file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc)
     add_library(${name} STATIC ${sources})
@@ -25,6 +26,9 @@ function(bitnetd_kernels name folder)
     # gcc 12's own AVX-512 header trips over -Wuninitialized (its "undefined" vectors).
     target_compile_options(${name} PRIVATE ${bitnetd_kernel_options} -fno-exceptions -fno-math-errno
         -Wno-uninitialized $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> ${ARGN})
+    get_filename_component(isa ${folder} NAME)
+    set(kernel_tables ${kernel_tables} ${name} PARENT_SCOPE)
+    set(kernel_table_files ${kernel_table_files} ${isa}=$<TARGET_FILE:${name}> PARENT_SCOPE)
 endfunction()
 
 # bitnetd_program(NAME MAIN DEPS...): one binary in build/<preset>/bin.

@@ -37,6 +37,9 @@ ALLOWED = {
     "worker/kernels/avx512": ["worker/kernels"],
     "worker/kernels/avx512vnni": ["worker/kernels"],
     "worker/kernels/avx512bf16": ["worker/kernels"],
+    "worker/kernels/amx": ["worker/kernels"],
+    "worker/kernels/neon": ["worker/kernels"],
+    "worker/kernels/neondotprod": ["worker/kernels"],
     "worker/kernels": ["common"],
     "worker": ["shm", "common"],
 }

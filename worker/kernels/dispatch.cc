@@ -1,6 +1,10 @@
 #include "worker/kernels/dispatch.h"
 
+#if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 
 #include <array>
 
@@ -11,6 +15,8 @@
 
 namespace bitnetd::kernels {
 namespace {
+
+#if defined(__x86_64__)
 
 // Not all compilers know this one by name.
 bool cpu_has_f16c() {
@@ -37,15 +43,28 @@ bool cpu_has_avx512bf16() {
     return cpu_has_avx512vnni() && __builtin_cpu_supports("avx512bf16");
 }
 
+#elif defined(__aarch64__)
+
+bool cpu_has_dot_products() {
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+}
+
+#endif
+
 struct UsableTables {
     std::array<const KernelTable*, 5> tables{};
     size_t count = 0;
 
     UsableTables() {
+#if defined(__x86_64__)
         if (cpu_has_avx512bf16()) tables[count++] = &avx512bf16::kTable;
         if (cpu_has_avx512vnni()) tables[count++] = &avx512vnni::kTable;
         if (cpu_has_avx512()) tables[count++] = &avx512::kTable;
         if (cpu_has_avx2()) tables[count++] = &avx2::kTable;
+#elif defined(__aarch64__)
+        if (cpu_has_dot_products()) tables[count++] = &neondotprod::kTable;
+        tables[count++] = &neon::kTable;
+#endif
         tables[count++] = &reference::kTable;
     }
 };

@@ -1,5 +1,6 @@
-// The table of each instruction set. Only dispatch.cc and the tests name them; everyone else asks
-// dispatch.h, because a table may be called only on a CPU that has its instructions.
+// The table of each instruction set; a build has those of its own processor family. Only
+// dispatch.cc and the tests name them; everyone else asks dispatch.h, because a table may be called
+// only on a CPU that has its instructions.
 #pragma once
 
 #include "worker/kernels/kernel_api.h"
@@ -20,6 +21,12 @@ extern const KernelTable kTable;  // AVX-512 as above and VNNI
 }
 namespace avx512bf16 {
 extern const KernelTable kTable;  // AVX-512 as above, VNNI and BF16
+}
+namespace neon {
+extern const KernelTable kTable;  // any CPU of aarch64
+}
+namespace neondotprod {
+extern const KernelTable kTable;  // NEON and the dot product instructions of ARMv8.2
 }
 
 }  // namespace bitnetd::kernels
