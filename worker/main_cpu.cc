@@ -88,6 +88,16 @@ Result<std::unique_ptr<ThreadPool>> make_pool(const Params& params, uint32_t slo
          .spin_us = share.exclusive ? static_cast<uint32_t>(params.worker_spin_us) : 0});
 }
 
+SpeculationSettings speculation_of(const Params& params) {
+    SpeculationSettings settings;
+    settings.draft_tokens_max = static_cast<uint32_t>(params.speculation_draft_tokens_max);
+    if (params.speculation_mode == "on") settings.mode = SpeculationMode::kOn;
+    // Made-up tokens come at the rate that null_step_us says.
+    const bool is_auto = params.speculation_mode == "auto" && params.worker_null_model == 0;
+    if (is_auto) settings.mode = SpeculationMode::kAuto;
+    return settings;
+}
+
 // SIGTERM, from an operator or because the supervisor died (lifecycle/spawn.h): finish what is
 // there.
 std::atomic<StepLoop*> g_draining_loop{nullptr};
@@ -185,7 +195,8 @@ class CpuWorker {
                                .step_tokens_max = step_tokens,
                                .end_ids = {ends.begin(), ends.end()},
                                .heartbeat_interval_ms = params_.server_heartbeat_interval_ms,
-                               .drain_timeout_ms = params_.server_drain_timeout_ms},
+                               .drain_timeout_ms = params_.server_drain_timeout_ms,
+                               .speculation = speculation_of(params_)},
             StepLoop::Parts{*engine_, *cache_, link_.board(), link_.doorbell(), link_.channel()});
         return {};
     }

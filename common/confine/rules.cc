@@ -178,13 +178,15 @@ Result<void> add_rules(scmp_filter_ctx filter, Profile profile) {
     Rules rules(filter);
     add_common(rules);
     add_memory(rules, profile);
+    if (profile != Profile::kFrontend) {  // the loader measures with the worker's kernels
+        rules.allow_if(SCMP_SYS(arch_prctl), {equal(0, kArchReqXcompPerm)});
+    }
     switch (profile) {
         case Profile::kLoader:
             rules.allow(kLoader);
             break;
         case Profile::kWorker:
             rules.allow(kWorker);
-            rules.allow_if(SCMP_SYS(arch_prctl), {equal(0, kArchReqXcompPerm)});
             break;
         case Profile::kFrontend:
             rules.allow(kFrontend);

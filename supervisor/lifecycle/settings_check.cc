@@ -129,10 +129,11 @@ Result<void> check_values(const Params& params) {
     }
     BITNETD_TRY(check_model_settings(params));
     BITNETD_TRY(one_of("auth.mode", params.auth_mode, {"", "none"}));
-    BITNETD_TRY(one_of(
-        "worker.kernel_isa", params.worker_kernel_isa,
-        {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon", "neondotprod"}));
+    BITNETD_TRY(one_of("worker.kernel_isa", params.worker_kernel_isa,
+                       {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx",
+                        "neon", "neondotprod"}));
     BITNETD_TRY(one_of("worker.block_inputs", params.worker_block_inputs, {"int8", "float"}));
+    BITNETD_TRY(one_of("speculation.mode", params.speculation_mode, {"auto", "on", "off"}));
     BITNETD_TRY(one_of("kv.type", params.kv_type, {"f32", "f16"}));
     BITNETD_TRY(power_of_two("dispatch.request_ring_bytes", params.dispatch_request_ring_bytes));
     BITNETD_TRY(power_of_two("dispatch.token_ring_bytes", params.dispatch_token_ring_bytes));

@@ -10,6 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/log/log.h"
+#include "worker/kernels/amx_permission.h"
 #include "worker/kernels/self_check.h"
 #include "worker/kernels/tables.h"
 
@@ -43,6 +44,10 @@ bool cpu_has_avx512bf16() {
     return cpu_has_avx512vnni() && __builtin_cpu_supports("avx512bf16");
 }
 
+bool cpu_has_amx() {
+    return cpu_has_avx512bf16() && request_amx().is_usable;
+}
+
 #elif defined(__aarch64__)
 
 bool cpu_has_dot_products() {
@@ -52,11 +57,12 @@ bool cpu_has_dot_products() {
 #endif
 
 struct UsableTables {
-    std::array<const KernelTable*, 5> tables{};
+    std::array<const KernelTable*, 6> tables{};
     size_t count = 0;
 
     UsableTables() {
 #if defined(__x86_64__)
+        if (cpu_has_amx()) tables[count++] = &amx::kTable;
         if (cpu_has_avx512bf16()) tables[count++] = &avx512bf16::kTable;
         if (cpu_has_avx512vnni()) tables[count++] = &avx512vnni::kTable;
         if (cpu_has_avx512()) tables[count++] = &avx512::kTable;
@@ -76,6 +82,16 @@ bool passes(const KernelTable& table) {
                                       {"entry", entry},
                                       {"consequence", "not used; the next best table is tried"}});
     return false;
+}
+
+// Worth a line only where AMX might have been expected.
+void say_why_not_amx(std::string_view preferred) {
+    const AmxAnswer& answer = request_amx();
+    if (answer.is_usable) return;
+    if (preferred != "amx" && !(preferred == "auto" && answer.has_instructions)) return;
+    log::warn("kernel_table_refused", {{"table", "amx"},
+                                       {"reason", answer.reason},
+                                       {"consequence", "the next best table is tried"}});
 }
 
 }  // namespace
@@ -113,6 +129,7 @@ const KernelTable& select_from(std::span<const KernelTable* const> candidates,
 }
 
 const KernelTable& select(std::string_view preferred) {
+    say_why_not_amx(preferred);
     const KernelTable& table = select_from(usable_tables(), preferred);
     log::info("kernel_table_selected", {{"table", table.name}, {"preferred", preferred}});
     return table;

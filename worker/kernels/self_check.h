@@ -13,7 +13,7 @@ namespace bitnetd::kernels {
 // and looks also at the bytes around each output. Allocates; takes about a millisecond.
 const char* first_difference(const KernelTable& table, uint64_t seed);
 
-// What start-up runs: first_difference() over a few fixed seeds.
+// What start-up runs: first_difference() over a few fixed seeds, and shapes that it does not draw.
 const char* self_check(const KernelTable& table);
 
 }  // namespace bitnetd::kernels

@@ -22,6 +22,9 @@ extern const KernelTable kTable;  // AVX-512 as above and VNNI
 namespace avx512bf16 {
 extern const KernelTable kTable;  // AVX-512 as above, VNNI and BF16
 }
+namespace amx {
+extern const KernelTable kTable;  // AVX-512 as above, VNNI, BF16, and AMX-INT8 (amx_permission.h)
+}
 namespace neon {
 extern const KernelTable kTable;  // any CPU of aarch64
 }

@@ -61,6 +61,10 @@ std::span<const uint32_t> FlightTable::ids(uint32_t slot) const {
     return {ids_.data() + size_t{slot} * context_max_, flights_[slot].id_count};
 }
 
+std::span<uint32_t> FlightTable::id_memory(uint32_t slot) {
+    return {ids_.data() + size_t{slot} * context_max_, context_max_};
+}
+
 std::span<const shm::LogitBias> FlightTable::bias(uint32_t slot) const {
     return {bias_.data() + size_t{slot} * shm::kLogitBiasMax, flights_[slot].bias_count};
 }

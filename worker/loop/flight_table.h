@@ -7,6 +7,7 @@
 // its last record fits the token ring.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 #include "worker/model/aligned_array.h"
 #include "worker/sampler/sampler.h"
 #include "worker/scheduler/scheduler.h"
+#include "worker/speculation/draft_planner.h"
 
 namespace bitnetd::worker {
 
@@ -25,7 +27,6 @@ struct Flight {
 
     State state = State::kFree;
     bool started_due = false;  // its StartedRecord is not published yet
-    bool token_due = false;    // `drawn` is not published yet
     bool failure_due = false;  // `failure` is not published yet
     shm::FailureCode failure{};
     uint32_t peer = 0;  // index in the peer table
@@ -41,10 +42,14 @@ struct Flight {
     SamplingParams sampling;
     uint64_t admitted_ns = 0;
     uint64_t prefill_done_ns = 0;
-    Drawn drawn;  // the newest token, at position id_count - 1
+    uint32_t guessed_count = 0;    // ids behind id_count that the coming step is guessed to draw
+    uint32_t drawn_count = 0;      // tokens of its last step; the last is at position id_count - 1
+    uint32_t published_count = 0;  // of drawn_count
+    std::array<Drawn, kDraftTokensMax + 1> drawn;
 
     bool is_complete() const { return id_count == ids_expected && bias_count == bias_expected; }
-    bool has_unpublished() const { return started_due || token_due || failure_due; }
+    bool has_tokens_due() const { return published_count < drawn_count; }
+    bool has_unpublished() const { return started_due || has_tokens_due() || failure_due; }
 };
 
 class FlightTable {
@@ -64,6 +69,8 @@ class FlightTable {
     void append_id(uint32_t slot, uint32_t id);
     void append_bias(uint32_t slot, const shm::LogitBias& bias);
     std::span<const uint32_t> ids(uint32_t slot) const;
+    // The ids and the room behind them, where guesses of the next ones stand; [context_max].
+    std::span<uint32_t> id_memory(uint32_t slot);
     std::span<const shm::LogitBias> bias(uint32_t slot) const;
 
     // Arriving -> scheduled; the flight is complete and can ever run.

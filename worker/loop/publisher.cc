@@ -16,20 +16,21 @@ bool publish_started(const Flight& flight, Peer& peer) {
     return peer.publish(shm::RecordType::kStarted, shm::bytes_of(record));
 }
 
+// The first of its tokens that is due.
 bool publish_token(const Flight& flight, Peer& peer, std::span<const uint32_t> end_ids) {
-    const uint32_t position = flight.id_count - 1;
-    const Scores& scores = flight.drawn.scores;
+    const uint32_t position = flight.id_count - flight.drawn_count + flight.published_count;
+    const Drawn& drawn = flight.drawn[flight.published_count];
+    const Scores& scores = drawn.scores;
     const bool scored = flight.sampling.wants_logprobs;
     const uint32_t count = scored ? scores.alternatives_count : 0;
-    const shm::TokenRecord record = {
-        .flight = flight.name,
-        .attempt = flight.attempt,
-        .position = position,
-        .token = flight.drawn.token,
-        .logprob = scored ? scores.logprob : 0,
-        .finish = finish_of(flight, flight.drawn.token, position, end_ids),
-        .alternatives_count = static_cast<uint16_t>(count),
-        .reserved = 0};
+    const shm::TokenRecord record = {.flight = flight.name,
+                                     .attempt = flight.attempt,
+                                     .position = position,
+                                     .token = drawn.token,
+                                     .logprob = scored ? scores.logprob : 0,
+                                     .finish = finish_of(flight, drawn.token, position, end_ids),
+                                     .alternatives_count = static_cast<uint16_t>(count),
+                                     .reserved = 0};
     return peer.publish(shm::RecordType::kToken, shm::bytes_of(record),
                         std::as_bytes(std::span(scores.alternatives).first(count)));
 }
@@ -52,8 +53,10 @@ shm::Finish finish_of(const Flight& flight, uint32_t token, uint32_t position,
 bool publish_due(Flight& flight, Peer& peer, std::span<const uint32_t> end_ids) noexcept {
     if (flight.started_due) flight.started_due = !publish_started(flight, peer);
     if (flight.started_due) return false;
-    if (flight.token_due) flight.token_due = !publish_token(flight, peer, end_ids);
-    if (flight.token_due) return false;
+    while (flight.has_tokens_due()) {
+        if (!publish_token(flight, peer, end_ids)) return false;
+        ++flight.published_count;
+    }
     if (flight.failure_due) flight.failure_due = !publish_failure(flight, peer);
     return !flight.failure_due;
 }

@@ -5,6 +5,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker/loop/publisher.h"
+#include "worker/speculation/prompt_lookup.h"
 
 namespace bitnetd::worker {
 
@@ -20,10 +21,10 @@ StepLoop::StepLoop(const Settings& settings, const Parts& parts)
                   .page_tokens = kPageTokens,
                   .pages_total = parts.cache.pages_total()}),
       flights_(scheduler_, parts.cache, settings.slots_max, settings.context_max),
-      intake_(flights_, scheduler_,
-              {.vocab = settings.vocab, .context_max = settings.context_max}) {
+      intake_(flights_, scheduler_, {.vocab = settings.vocab, .context_max = settings.context_max}),
+      drafts_(settings.speculation, settings.slots_max) {
     rows_.reserve(settings.step_tokens_max);
-    draws_.reserve(settings.slots_max);
+    draws_.reserve(settings.step_tokens_max);
     step_flights_.reserve(settings.slots_max);
     board_.set_worker_limits(settings.slots_max, settings.context_max, kPageTokens);
     board_.set_gauge(Gauge::kKvPagesTotal, cache_.pages_total());
@@ -60,9 +61,10 @@ void StepLoop::take_requests() {
 }
 
 bool StepLoop::step() {
-    const Plan plan = scheduler_.next_step();
+    Plan plan = scheduler_.next_step();
     admit(plan.admitted);
     if (plan.entries.empty()) return false;
+    add_drafts(plan);
     build_step(plan);
     compute(plan);
     settle(plan, monotonic_ns());
@@ -76,6 +78,24 @@ void StepLoop::admit(std::span<const uint32_t> slots) {
         // The scheduler counts the pages that the cache has.
         BITNETD_CHECK(cache_.reserve(slot, flights_[slot].position_limit));
         flights_[slot].admitted_ns = now_ns;
+        drafts_.forget(slot);
+    }
+}
+
+// Guesses what decoding sequences draw next, and lets the step verify what is worth it.
+void StepLoop::add_drafts(Plan& plan) {
+    const uint32_t wanted =
+        drafts_.begin_step(plan.rows - plan.prompt_rows, plan.prompt_rows, plan.rows_left);
+    for (size_t i = 0; i < plan.entries.size(); ++i) {
+        const PlanEntry& entry = plan.entries[i];
+        Flight& flight = flights_[entry.slot];
+        flight.guessed_count = 0;
+        if (wanted == 0 || entry.is_prompt) continue;
+        // The token drawn after the last guess must be within the limit too.
+        const uint32_t room = flight.position_limit - flight.id_count - 1;
+        flight.guessed_count = guess_by_lookup(flights_.id_memory(entry.slot), flight.id_count,
+                                               std::min(wanted, room));
+        scheduler_.add_drafts(plan, i, drafts_.drafts_of(entry.slot, flight.guessed_count));
     }
 }
 
@@ -84,21 +104,30 @@ void StepLoop::build_step(const Plan& plan) {
     draws_.clear();
     step_flights_.clear();
     for (const PlanEntry& entry : plan.entries) {
-        Flight& flight = flights_[entry.slot];
-        const std::span<const uint32_t> ids = flights_.ids(entry.slot);
+        const Flight& flight = flights_[entry.slot];
+        const std::span<const uint32_t> ids = flights_.id_memory(entry.slot);
         std::byte* const* pages = cache_.pages(entry.slot);
         for (uint32_t position = entry.first; position < entry.first + entry.count; ++position) {
             rows_.push_back({ids[position], position, pages});
         }
         step_flights_.push_back({peers_.at(flight.peer)->incarnation(), flight.name});
-        if (!entry.draws) continue;
-        draws_.push_back(
-            {.row = static_cast<uint32_t>(rows_.size()) - 1,
-             .is_score = false,
-             .known_token = 0,
-             .params = &flight.sampling,
-             .context = {ids, flight.prompt_count, flights_.bias(entry.slot), settings_.end_ids},
-             .drawn = &flight.drawn});
+        if (entry.draws) build_draws(entry);
+    }
+}
+
+// After the newest id, and after each draft as if those before it had been drawn.
+void StepLoop::build_draws(const PlanEntry& entry) {
+    Flight& flight = flights_[entry.slot];
+    const std::span<const uint32_t> ids = flights_.id_memory(entry.slot);
+    const auto first_row = static_cast<uint32_t>(rows_.size()) - entry.drafts - 1;
+    for (uint32_t i = 0; i <= entry.drafts; ++i) {
+        draws_.push_back({.row = first_row + i,
+                          .is_score = false,
+                          .known_token = 0,
+                          .params = &flight.sampling,
+                          .context = {ids.first(flight.id_count + i), flight.prompt_count,
+                                      flights_.bias(entry.slot), settings_.end_ids},
+                          .drawn = &flight.drawn[i]});
     }
 }
 
@@ -112,11 +141,11 @@ void StepLoop::compute(const Plan& plan) {
 
 void StepLoop::note_step(const Plan& plan, uint64_t took_ns) {
     rates_.step_took(plan.rows, plan.prompt_rows, took_ns);
+    drafts_.step_took(plan.rows, plan.prompt_rows, took_ns);
     board_.set_worker_rates(rates_.decode_ns(), rates_.prefill_token_ns());
     board_.count(Counter::kSteps);
     board_.count(Counter::kStepRows, plan.rows);
     board_.count(Counter::kPrefillTokens, plan.prompt_rows);
-    board_.count(Counter::kDecodeTokens, draws_.size());
     board_.count(Counter::kStepNs, took_ns);
 }
 
@@ -128,28 +157,52 @@ void StepLoop::settle(const Plan& plan, uint64_t now_ns) {
             flights_[entry.slot].prefill_done_ns = now_ns;
             flights_[entry.slot].started_due = true;
         }
-        take_token(entry.slot);
+        take_tokens(entry);
     }
 }
 
-void StepLoop::take_token(uint32_t slot) {
-    Flight& flight = flights_[slot];
-    if (!flight.drawn.valid) {
+// The tokens of one sequence in order, up to the first that its draft did not foresee: what was
+// drawn after a wrong guess is not this sequence's. Its keys and values are written again when the
+// right id is computed.
+void StepLoop::take_tokens(const PlanEntry& entry) {
+    Flight& flight = flights_[entry.slot];
+    flight.drawn_count = 0;
+    flight.published_count = 0;
+    uint32_t row = 0;
+    while (row <= entry.drafts && take_token(entry, row))
+        ++row;
+    if (flight.state == Flight::State::kScheduled) {
+        scheduler_.tokens_drawn(entry.slot, flight.drawn_count);
+    }
+    board_.count(Counter::kDecodeTokens, flight.drawn_count);
+    if (entry.drafts > 0) {
+        board_.count(Counter::kDraftedTokens, entry.drafts);
+        board_.count(Counter::kDraftsAccepted, std::max(flight.drawn_count, 1u) - 1);
+    }
+    publish(entry.slot);
+}
+
+// Whether the sequence goes on with what was drawn after the next row.
+bool StepLoop::take_token(const PlanEntry& entry, uint32_t row) {
+    Flight& flight = flights_[entry.slot];
+    const Drawn& drawn = flight.drawn[row];
+    if (!drawn.valid) {
         flight.failure = shm::FailureCode::kBadNumbers;
         flight.failure_due = true;
-        flights_.end(slot);
-    } else {
-        const uint32_t token = flight.drawn.token;
-        const uint32_t position = flight.id_count;
-        flights_.append_id(slot, token);
-        flight.token_due = true;
-        if (finish_of(flight, token, position, settings_.end_ids) != shm::Finish::kNone) {
-            flights_.end(slot);
-        } else {
-            scheduler_.token_drawn(slot);
-        }
+        flights_.end(entry.slot);
+        return false;
     }
-    publish(slot);
+    const uint32_t position = flight.id_count;
+    const bool is_guessed = row < flight.guessed_count;
+    const bool as_guessed = is_guessed && flights_.id_memory(entry.slot)[position] == drawn.token;
+    if (is_guessed) drafts_.guess_was(entry.slot, as_guessed);
+    flights_.append_id(entry.slot, drawn.token);
+    ++flight.drawn_count;
+    if (finish_of(flight, drawn.token, position, settings_.end_ids) == shm::Finish::kNone) {
+        return as_guessed;
+    }
+    flights_.end(entry.slot);
+    return false;
 }
 
 // What is due; a flight that has something left is not computed further, and one that has ended and

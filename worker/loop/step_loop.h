@@ -25,6 +25,7 @@
 #include "worker/loop/peer_table.h"
 #include "worker/loop/rate_meter.h"
 #include "worker/model/engine.h"
+#include "worker/speculation/draft_planner.h"
 
 namespace bitnetd::worker {
 
@@ -39,6 +40,7 @@ class StepLoop {
         std::vector<uint32_t> end_ids;
         uint64_t heartbeat_interval_ms;
         uint64_t drain_timeout_ms;  // how long we go on without a supervisor
+        SpeculationSettings speculation = {};
     };
     // All of them outlive the loop.
     struct Parts {
@@ -84,10 +86,13 @@ class StepLoop {
 
     bool step();
     void admit(std::span<const uint32_t> slots);
+    void add_drafts(Plan& plan);
     void build_step(const Plan& plan);
+    void build_draws(const PlanEntry& entry);
     void compute(const Plan& plan);
     void settle(const Plan& plan, uint64_t now_ns);
-    void take_token(uint32_t slot);
+    void take_tokens(const PlanEntry& entry);
+    bool take_token(const PlanEntry& entry, uint32_t row);
     void note_step(const Plan& plan, uint64_t took_ns);
 
     void sleep();
@@ -104,6 +109,7 @@ class StepLoop {
     PeerTable peers_;
     Intake intake_;
     RateMeter rates_;
+    DraftPlanner drafts_;
 
     // The step being made; capacity reserved once.
     std::vector<Row> rows_;

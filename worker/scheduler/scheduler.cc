@@ -45,6 +45,7 @@ void Scheduler::submit(uint32_t slot, const Submission& submission) {
     sequence = {};
     sequence.state = State::kWaiting;
     sequence.id_count = submission.id_count;
+    sequence.position_limit = submission.position_limit;
     sequence.pages = pages_for(submission.position_limit);
     sequence.number = number;
     sequence.rank = number + static_cast<uint64_t>(submission.priority) * kHeadStart;
@@ -134,22 +135,41 @@ Plan Scheduler::next_step() {
     const uint32_t decode_rows = limits_.step_tokens_max - rows_left_;
     plan_prompts();
     const uint32_t rows = limits_.step_tokens_max - rows_left_;
-    return {entries_, admitted_, rows, rows - decode_rows};
+    return {entries_, admitted_, rows, rows - decode_rows, rows_left_};
+}
+
+void Scheduler::add_drafts(Plan& plan, size_t entry, uint32_t count) {
+    PlanEntry& planned = entries_.at(entry);
+    BITNETD_CHECK(!planned.is_prompt);
+    BITNETD_CHECK(planned.drafts == 0);
+    BITNETD_CHECK(count <= rows_left_);
+    // The drafts' rows are first + 1 .. first + count; the last token is drawn for the next one.
+    const uint32_t limit = sequences_[planned.slot].position_limit;
+    BITNETD_CHECK(count == 0 || count < limit - planned.first - 1);
+    planned.drafts = count;
+    planned.count += count;
+    rows_left_ -= count;
+    plan.rows += count;
+    plan.rows_left = rows_left_;
 }
 
 void Scheduler::step_done() {
     for (const PlanEntry& entry : entries_) {
         Sequence& sequence = sequences_[entry.slot];
-        sequence.computed += entry.count;
+        sequence.computed += entry.count - entry.drafts;
+        sequence.drafts = entry.drafts;
         if (sequence.computed == sequence.id_count) sequence.prefilled = true;
     }
 }
 
-void Scheduler::token_drawn(uint32_t slot) {
+void Scheduler::tokens_drawn(uint32_t slot, uint32_t count) {
     Sequence& sequence = sequences_.at(slot);
     BITNETD_CHECK(sequence.state == State::kRunning);
     BITNETD_CHECK(sequence.computed == sequence.id_count);
-    ++sequence.id_count;
+    BITNETD_CHECK(count >= 1);
+    BITNETD_CHECK(count <= sequence.drafts + 1);
+    sequence.computed += count - 1;
+    sequence.id_count += count;
 }
 
 }  // namespace bitnetd::worker

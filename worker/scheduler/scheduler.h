@@ -5,7 +5,8 @@
 // computed in chunks, and from then on one token is drawn and one row computed at a time until
 // end(). Order: decode rows of all running sequences first, then prompt chunks by rank, up to
 // step_tokens_max rows; a quarter of them is kept for prompts, if there are any, or a step full of
-// decodes would keep new sequences from their first token. Rank is submission order with a head
+// decodes would keep new sequences from their first token. Rows that are left may verify drafts:
+// guesses of what a decoding sequence's next ids will be. Rank is submission order with a head
 // start per priority class: a sequence is overtaken only by those submitted within kHeadStart
 // submissions behind it, so none starves. Pages are only counted here; worker/kv/ hands them out.
 // Loop thread only.
@@ -41,8 +42,9 @@ struct PlanEntry {
     uint32_t slot;
     uint32_t first;
     uint32_t count;
-    bool is_prompt;  // not yet prefilled; else one decode row
-    bool draws;      // the last row is the newest id: a token is drawn from it
+    bool is_prompt;  // not yet prefilled; else one decode row, and drafts
+    bool draws;      // it computes the newest id: a token is drawn from it, and from each draft
+    uint32_t drafts = 0;  // of count: the last rows, of guessed ids behind the newest one
 };
 
 // Valid until the next call of next_step().
@@ -51,6 +53,7 @@ struct Plan {
     std::span<const uint32_t> admitted;  // slots that started to run: reserve their pages first
     uint32_t rows = 0;
     uint32_t prompt_rows = 0;  // of rows
+    uint32_t rows_left = 0;    // of the step: drafts may use them
 };
 
 class Scheduler {
@@ -70,11 +73,16 @@ class Scheduler {
 
     // Admits what fits and plans one step; no entries when nothing can be computed.
     Plan next_step();
+    // Between next_step() and step_done(), once for a decode entry of that plan: it verifies
+    // `count` guessed ids too. At most rows_left, and a token drawn after the last of them must
+    // still be below the sequence's position limit. Updates the plan.
+    void add_drafts(Plan& plan, size_t entry, uint32_t count);
     // Every row of the last plan has been computed.
     void step_done();
-    // After step_done(), for a sequence whose entry had `draws`: its token makes one more id. Each
-    // such sequence gets either this or end().
-    void token_drawn(uint32_t slot);
+    // After step_done(), for a sequence whose entry had `draws`: `count` tokens make so many more
+    // ids. All but the last of them were drafted as drawn, so they are computed already. Each such
+    // sequence gets either this or end().
+    void tokens_drawn(uint32_t slot, uint32_t count);
 
     uint32_t running() const { return static_cast<uint32_t>(running_.size()); }
     uint32_t waiting() const { return static_cast<uint32_t>(waiting_.size()); }
@@ -88,6 +96,8 @@ class Scheduler {
         bool prefilled = false;
         uint32_t id_count = 0;
         uint32_t computed = 0;  // ids whose keys and values are in the cache
+        uint32_t drafts = 0;    // verified by the last step
+        uint32_t position_limit = 0;
         uint32_t pages = 0;
         uint64_t rank = 0;    // lower goes first
         uint64_t number = 0;  // of its submission; breaks ties of rank

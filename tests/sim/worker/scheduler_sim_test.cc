@@ -1,7 +1,7 @@
 // Goal: over random histories nothing starves, leaks or exceeds a budget, and every sequence is
-// computed completely, in order, exactly once.
-// Method: a model of clients submits, cancels and holds at random; a shadow of each sequence checks
-// every plan. Each failure names the seed, which replays the history.
+// computed completely, in order, exactly once; wrong drafts apart.
+// Method: a model of clients submits, cancels, holds and drafts at random; a shadow of each
+// sequence checks every plan. Each failure names the seed, which replays the history.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -53,6 +53,7 @@ class History {
         EXPECT_EQ(scheduler_.pages_free(), limits_.pages_total);
         EXPECT_EQ(scheduler_.running() + scheduler_.waiting(), 0u);
         EXPECT_GT(ended_, 0u);
+        EXPECT_TRUE(drafted_ > 0 || limits_.step_tokens_max < 3);
     }
 
   private:
@@ -104,9 +105,13 @@ class History {
         ASSERT_FALSE(shadow.held);
         ASSERT_EQ(entry.first, shadow.computed);
         ASSERT_GE(entry.count, 1u);
-        ASSERT_LE(entry.first + entry.count, shadow.id_count);
-        ASSERT_EQ(entry.draws, entry.first + entry.count == shadow.id_count);
-        shadow.computed += entry.count;
+        const uint32_t known = entry.count - entry.drafts;
+        ASSERT_GE(known, 1u);
+        ASSERT_LE(entry.first + known, shadow.id_count);
+        ASSERT_LE(entry.first + entry.count, shadow.limit - 1) << "no page may be there";
+        ASSERT_EQ(entry.draws, entry.first + known == shadow.id_count);
+        ASSERT_TRUE(entry.draws || entry.drafts == 0);
+        shadow.computed += known;
         shadow.stood_still = 0;
     }
 
@@ -120,8 +125,19 @@ class History {
         ASSERT_EQ(pages + scheduler_.pages_free(), limits_.pages_total);
     }
 
+    void draft_some(Plan& plan) {
+        for (size_t i = 0; i < plan.entries.size(); ++i) {
+            const PlanEntry& entry = plan.entries[i];
+            if (entry.is_prompt || pick(0, 2) == 0) continue;
+            const uint32_t room = shadows_[entry.slot]->limit - entry.first - 2;
+            scheduler_.add_drafts(plan, i, pick(0, std::min({room, plan.rows_left, 9u})));
+            drafted_ += entry.drafts;
+        }
+    }
+
     void step() {
-        const Plan plan = scheduler_.next_step();
+        Plan plan = scheduler_.next_step();
+        draft_some(plan);
         for (const uint32_t slot : plan.admitted)
             shadows_.at(slot)->admitted = true;
         check_pages();
@@ -133,7 +149,7 @@ class History {
             rows += entry.count;
         }
         ASSERT_EQ(rows, plan.rows);
-        ASSERT_LE(rows, limits_.step_tokens_max);
+        ASSERT_EQ(rows + plan.rows_left, limits_.step_tokens_max);
         bool could_go_on = false;
         for (uint32_t slot = 0; slot < shadows_.size(); ++slot) {
             if (!shadows_[slot] || !shadows_[slot]->admitted || shadows_[slot]->held) continue;
@@ -148,11 +164,13 @@ class History {
         for (const PlanEntry& entry : entries) {
             if (!entry.draws) continue;
             Shadow& shadow = *shadows_[entry.slot];
-            if (shadow.id_count + 1 == shadow.limit || pick(0, 199) == 0) {
+            const uint32_t count = pick(1, entry.drafts + 1);
+            if (shadow.id_count + count == shadow.limit || pick(0, 199) == 0) {
                 end(entry.slot);
             } else {
-                scheduler_.token_drawn(entry.slot);
-                ++shadow.id_count;
+                scheduler_.tokens_drawn(entry.slot, count);
+                shadow.computed += count - 1;
+                shadow.id_count += count;
             }
         }
     }
@@ -162,6 +180,7 @@ class History {
     Scheduler scheduler_;
     std::vector<std::optional<Shadow>> shadows_;
     uint64_t ended_ = 0;
+    uint64_t drafted_ = 0;
 };
 
 TEST(SchedulerSim, RandomHistories) {

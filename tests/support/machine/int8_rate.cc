@@ -1,11 +1,10 @@
 #include "tests/support/machine/int8_rate.h"
 
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <array>
 #include <cstddef>
+
+#include "worker/kernels/amx/tile.h"
+#include "worker/kernels/amx_permission.h"
 
 namespace bitnetd::bench {
 namespace {
@@ -89,25 +88,6 @@ void run_avx512vnni(int64_t rounds) noexcept {
         : "cc", BITNETD_VECTORS);
 }
 
-// Eight tiles of 16 rows of 64 bytes.
-struct alignas(64) TileConfig {
-    uint8_t palette;
-    uint8_t start_row;
-    uint8_t reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-};
-constexpr TileConfig make_tile_config() {
-    TileConfig out{};
-    out.palette = 1;
-    for (size_t tile = 0; tile < 8; ++tile) {
-        out.row_bytes[tile] = 64;
-        out.rows[tile] = 16;
-    }
-    return out;
-}
-constexpr TileConfig kTileConfig = make_tile_config();
-
 // Four sums: a product takes 52 cycles and one begins every 16.
 void run_amx(int64_t rounds) noexcept {
     asm volatile(
@@ -127,22 +107,8 @@ void run_amx(int64_t rounds) noexcept {
         "jnz 1b\n"
         "tilerelease\n"
         : "+r"(rounds)
-        : "r"(kOperands.bytes), "r"(&kTileConfig), "r"(int64_t{64})
+        : "r"(kOperands.bytes), "r"(&kernels::amx::kWholeTiles), "r"(int64_t{64})
         : "cc", "memory");
-}
-
-bool cpu_has_amx_int8() {
-    constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;  // leaf 7, edx
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
-    return (d & kTile) != 0 && (d & kInt8) != 0;
-}
-
-// The kernel saves tiles only for processes that asked; it says no where it cannot.
-bool may_use_tiles() {
-    constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
-    constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
-    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
 struct Sets {
@@ -157,7 +123,7 @@ struct Sets {
             sets[count++] = {"avx512vnni", 64 * 12, run_avx512vnni};
         }
         // 16 by 16 sums of 64 products, four times.
-        if (cpu_has_amx_int8() && may_use_tiles()) {
+        if (kernels::request_amx().is_usable) {
             sets[count++] = {"amx", int64_t{16} * 16 * 64 * 4, run_amx};
         }
     }

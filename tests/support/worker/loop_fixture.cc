@@ -233,7 +233,8 @@ LoopFixture::LoopFixture(const Options& options)
                                          .step_tokens_max = options.step_tokens_max,
                                          .end_ids = options.end_ids,
                                          .heartbeat_interval_ms = 10,
-                                         .drain_timeout_ms = options.drain_timeout_ms};
+                                         .drain_timeout_ms = options.drain_timeout_ms,
+                                         .speculation = options.speculation};
     Engine& engine = options.engine != nullptr ? *options.engine : *engine_;
     loop_ = std::make_unique<StepLoop>(
         settings, StepLoop::Parts{engine, *cache_, *board_, *doorbell_, *control_});

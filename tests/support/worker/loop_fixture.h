@@ -83,6 +83,7 @@ class LoopFixture {
         std::vector<uint32_t> end_ids = {};
         uint64_t drain_timeout_ms = 600'000;
         Engine* engine = nullptr;  // null: the transformer
+        SpeculationSettings speculation = {};
     };
 
     explicit LoopFixture(const Options& options);

@@ -211,6 +211,24 @@ TEST(ConfineRoles, TheWorkerPinsItsThreads) {
               0);
 }
 
+#if defined(__x86_64__)
+// Whatever Linux answers where there is no AMX, the question must reach it. (The worker asks before
+// it confines itself, the loader after.)
+TEST(ConfineRoles, ThoseWithKernelsMayAskForAmx) {
+    if (!confine_works()) GTEST_SKIP() << "sanitizer builds are not confined";
+    const auto try_role = [] {
+        constexpr int kRequestPermission = 0x1023, kTileData = 18, kSetGs = 0x1001;
+        int result = 0;
+        if (!denied(syscall(SYS_arch_prctl, kRequestPermission, kTileData))) result |= 1;
+        if (!denied(syscall(SYS_arch_prctl, kSetGs, 0))) result |= 2;
+        _exit(result);
+    };
+    EXPECT_EQ(run_confined(Profile::kLoader, try_role), 1);
+    EXPECT_EQ(run_confined(Profile::kWorker, try_role), 1);
+    EXPECT_EQ(run_confined(Profile::kFrontend, try_role), 0);
+}
+#endif
+
 TEST(ConfineRoles, TheLoaderSizesAndSealsMemory) {
     if (!confine_works()) GTEST_SKIP() << "sanitizer builds are not confined";
     const int memory = memfd_create("weights", MFD_ALLOW_SEALING);

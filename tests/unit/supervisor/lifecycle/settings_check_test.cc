@@ -52,6 +52,9 @@ TEST(SettingsCheck, WrongValues) {
     params.kv_type = "f64";
     expect_refused(params, "kv.type");
     params = good();
+    params.speculation_mode = "always";
+    expect_refused(params, "speculation.mode");
+    params = good();
     params.worker_kernel_isa = "sse2";
     expect_refused(params, "worker.kernel_isa");
     params = good();

@@ -222,5 +222,14 @@ TEST(Tables, ThisCpusBestIsSelected) {
     EXPECT_EQ(&select("scalar"), &right());
 }
 
+#if defined(__aarch64__)
+TEST(Tables, NeonIsTheLeastThatAarch64Has) {
+    ASSERT_EQ(find("neon"), &neon::kTable);
+    const bool has_dot_products = find("neondotprod") != nullptr;
+    EXPECT_STREQ(select("auto").name, has_dot_products ? "neondotprod" : "neon");
+    EXPECT_EQ(usable_tables().size(), has_dot_products ? 3u : 2u);
+}
+#endif
+
 }  // namespace
 }  // namespace bitnetd::kernels

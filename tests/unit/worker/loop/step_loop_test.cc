@@ -52,6 +52,20 @@ void expect_same(const Heard& a, const Heard& b) {
     }
 }
 
+// Goes round 5 6 7 8 9 10, whatever the sequence.
+class ChainEngine final : public Engine {
+  public:
+    void step(std::span<const Row> rows, std::span<const Draw> draws) noexcept override {
+        for (const Draw& draw : draws) {
+            const uint32_t token = rows[draw.row].token;
+            draw.drawn->valid = token != bad_after;
+            draw.drawn->token = token >= 10 ? 5 : token + 1;
+            draw.drawn->scores = {};
+        }
+    }
+    uint32_t bad_after = UINT32_MAX;
+};
+
 TEST(StepLoop, GeneratesUpToTheLimit) {
     const Request request = request_of(5);
     const Heard heard = run_alone(request);
@@ -331,6 +345,67 @@ TEST(StepLoop, SleepsUntilRungAndWakesAFrontendThatSleeps) {
     EXPECT_GT(board.worker().prefill_token_ns, 0u);
     EXPECT_GT(board.worker().decode_ns, 0u);
     EXPECT_EQ(board.worker().step_begun_ns, 0u);
+}
+
+TEST(StepLoop, ARepetitionTakesFewerStepsAndGivesTheSameRecords) {
+    Request request = request_of(1);
+    request.bias = {{11, 1000}};
+    request.new_tokens = 50;
+    LoopFixture fixture({.speculation = {SpeculationMode::kOn, 8}});
+    FakeFrontend frontend(1);
+    fixture.connect(frontend);
+    frontend.submit(request);
+    fixture.settle({&frontend});
+    const Heard& heard = frontend.heard(1);
+    expect_same(heard, run_alone(request));
+    ASSERT_EQ(heard.tokens.size(), 50u);
+    for (uint32_t i = 0; i < 50; ++i) {
+        EXPECT_EQ(heard.tokens[i].position, request.ids.size() + i);
+        EXPECT_EQ(heard.tokens[i].finish, i == 49 ? shm::Finish::kLength : shm::Finish::kNone);
+    }
+    // The prompt's step, two until 11 11 has been seen before, then nine tokens at a time: 5 * 9
+    // + 2.
+    const shm::BoardView board = fixture.board();
+    EXPECT_EQ(board.counter(Counter::kSteps), 9u);
+    EXPECT_EQ(board.counter(Counter::kDecodeTokens), 50u);
+    EXPECT_EQ(board.counter(Counter::kDraftedTokens), 41u);
+    EXPECT_EQ(board.counter(Counter::kDraftsAccepted), 41u);
+}
+
+TEST(StepLoop, TheEndOfGenerationEndsAnAcceptedDraft) {
+    Request request = request_of(1);
+    request.ids = {5, 6, 7, 8, 9, 10, 5};
+    request.new_tokens = 50;
+    ChainEngine engine;  // 5 6 7 8 9 10 5 6 ...
+    const LoopFixture::Options options = {
+        .end_ids = {9}, .engine = &engine, .speculation = {SpeculationMode::kOn, 8}};
+    LoopFixture fixture(options);
+    FakeFrontend frontend(1);
+    fixture.connect(frontend);
+    frontend.submit(request);
+    fixture.settle({&frontend});
+    // 6 by the prompt's step; then 7, 8, 9 are drafted and right, and so is what would follow.
+    EXPECT_EQ(frontend.heard(1).ids(), (std::vector<uint32_t>{6, 7, 8, 9}));
+    EXPECT_EQ(frontend.heard(1).tokens.back().finish, shm::Finish::kEndOfGeneration);
+    EXPECT_EQ(fixture.board().counter(Counter::kSteps), 2u);
+    EXPECT_EQ(fixture.board().counter(Counter::kDraftedTokens), 8u);
+    EXPECT_EQ(fixture.board().counter(Counter::kDraftsAccepted), 2u);
+    EXPECT_EQ(fixture.cache().pages_free(), fixture.cache().pages_total());
+}
+
+TEST(StepLoop, BadNumbersWithinADraftFailTheFlightWhereTheyStand) {
+    Request request = request_of(1);
+    request.ids = {5, 6, 7, 8, 9, 10, 5};
+    ChainEngine engine;
+    engine.bad_after = 8;
+    LoopFixture fixture({.engine = &engine, .speculation = {SpeculationMode::kOn, 8}});
+    FakeFrontend frontend(1);
+    fixture.connect(frontend);
+    frontend.submit(request);
+    fixture.settle({&frontend});
+    EXPECT_EQ(frontend.heard(1).ids(), (std::vector<uint32_t>{6, 7, 8}));
+    EXPECT_EQ(frontend.heard(1).failed, (std::vector{shm::FailureCode::kBadNumbers}));
+    EXPECT_EQ(fixture.board().counter(Counter::kSteps), 2u);
 }
 
 // Notes what the board says while a step is computed.

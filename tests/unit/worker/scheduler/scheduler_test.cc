@@ -27,7 +27,7 @@ std::vector<Row> step(Scheduler& scheduler) {
     const std::vector<Row> rows = rows_of(plan);
     scheduler.step_done();
     for (const auto& [slot, first, count, draws] : rows) {
-        if (draws) scheduler.token_drawn(slot);
+        if (draws) scheduler.tokens_drawn(slot, 1);
     }
     return rows;
 }
@@ -132,6 +132,41 @@ TEST(Scheduler, EndFreesWaitingAndRunningSequences) {
     EXPECT_EQ(scheduler.pages_free(), 32u);
     EXPECT_EQ(scheduler.waiting() + scheduler.running(), 0u);
     EXPECT_TRUE(scheduler.next_step().entries.empty());
+}
+
+TEST(Scheduler, DraftsTakeRowsThatAreLeftAndCountWhenTheyWereDrawn) {
+    Scheduler scheduler(kLimits);
+    scheduler.submit(0, {Priority::kNormal, 2, 20});
+    step(scheduler);
+    scheduler.submit(1, {Priority::kNormal, 10, 20});
+    Plan plan = scheduler.next_step();
+    EXPECT_EQ(plan.rows_left, 5u);  // 16 less one decode row and the prompt
+    scheduler.add_drafts(plan, 0, 4);
+    EXPECT_EQ(plan.rows_left, 1u);
+    EXPECT_EQ(plan.rows, 15u);
+    EXPECT_EQ(plan.prompt_rows, 10u);
+    EXPECT_EQ(rows_of(plan), (std::vector<Row>{{0, 2, 5, true}, {1, 0, 10, true}}));
+    scheduler.step_done();
+    scheduler.tokens_drawn(0, 3);  // two drafts were right
+    scheduler.tokens_drawn(1, 1);
+    EXPECT_EQ(step(scheduler), (std::vector<Row>{{0, 5, 1, true}, {1, 10, 1, true}}));
+}
+
+TEST(Scheduler, DraftsStayWithinTheStepAndTheReservedPositions) {
+    Scheduler scheduler(kLimits);
+    scheduler.submit(0, {Priority::kNormal, 2, 8});
+    step(scheduler);
+    Plan plan = scheduler.next_step();  // computes position 2 and draws that of 3
+    scheduler.add_drafts(plan, 0, 4);   // the last one draws that of 7, the limit's
+    scheduler.step_done();
+    scheduler.tokens_drawn(0, 1);
+    plan = scheduler.next_step();
+    EXPECT_DEATH(scheduler.add_drafts(plan, 0, 4), "limit");
+    scheduler.add_drafts(plan, 0, 3);
+    EXPECT_DEATH(scheduler.add_drafts(plan, 0, 1), "drafts == 0");
+    scheduler.step_done();
+    EXPECT_DEATH(scheduler.tokens_drawn(0, 5), "drafts");
+    EXPECT_DEATH(scheduler.tokens_drawn(0, 0), "count");
 }
 
 TEST(Scheduler, MoreDecodesThanRowsTakeTurns) {
