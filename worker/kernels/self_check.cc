@@ -215,9 +215,10 @@ enum class Weights { kF32, kF16, kBf16 };
 
 template <Weights kWeights>
 bool same_matmul(const KernelTable& table, Random& random) {
-    const int32_t m = random.in(1, 9);
+    const bool many = random.one_in(8);  // rows and columns enough for more than one block of them
+    const int32_t m = many ? random.in(30, 70) : random.in(1, 9);
     const int32_t n = random.in(1, 21);
-    const int32_t k = random.in(1, 300);
+    const int32_t k = many ? random.in(1000, 2100) : random.in(1, 300);
     const int64_t stride = n + random.in(0, 5);
     const std::vector<float> x = values(random, m * k);
     const std::vector<float> w = values(random, n * k);

@@ -11,6 +11,10 @@ namespace {
 // Outputs are split over threads in multiples of a cache line of floats, and of a tile of blocks.
 constexpr int64_t kOutputGrain = 16;
 
+// Up to so many rows a product's time is that of reading the weights, which cores get at different
+// speeds. With more it is arithmetic, and kernels prepare the rows again in each call.
+constexpr int32_t kFewRows = 16;
+
 kernels::GatedActivation activation_of(const kernels::KernelTable& kernels,
                                        shm::Activation activation) {
     switch (activation) {
@@ -118,15 +122,23 @@ void ForwardPass::multiply_then(const RowValues& input, std::span<const Product>
         prepare(first, input);
         const float* from = first.input_norm == nullptr ? input.values.data() : normed_.data();
         const bool is_last = together == products.size();
-        phases_.run(count() * outputs * first.inputs, [&](int part, int parts) {
+        const auto multiply_share = [&](const Share& share) {
             Range done;
             for (const Product& product : products.first(together)) {
-                done = slice(product.w->outputs, parts, part, kOutputGrain);
+                done = share.of(product.w->outputs, kOutputGrain);
                 input_.multiply(kernels_, count(), *product.w, done, from,
                                 product.y->values.data());
             }
             if (is_last) then(done);
-        });
+        };
+        const int64_t work = count() * outputs * first.inputs;
+        if (count() <= kFewRows) {
+            phases_.deal(work, [&](int, const Share& share) { multiply_share(share); });
+        } else {
+            phases_.run(work, [&](int part, int parts) {
+                multiply_share({part, part + 1, parts});
+            });
+        }
         products = products.subspan(together);
     }
 }
@@ -211,8 +223,9 @@ void ForwardPass::final_norm(std::span<const uint32_t> rows, float* out) noexcep
 void ForwardPass::logits(int32_t rows, const float* normed, float* out) noexcept {
     const Linear& output = weights_.output;
     const float cap = weights_.header.logit_soft_cap;
-    phases_.run(int64_t{rows} * output.outputs * x.size * kFloatWork, [&](int part, int parts) {
-        const Range ids = slice(output.outputs, parts, part, kOutputGrain);
+    const int64_t work = int64_t{rows} * output.outputs * x.size * kFloatWork;
+    phases_.deal(work, [&](int, const Share& share) {
+        const Range ids = share.of(output.outputs, kOutputGrain);
         multiply_floats(kernels_, rows, output, ids, normed, out, output.outputs);
         if (cap == 0) return;
         for (int64_t i = 0; i < rows; ++i)

@@ -84,8 +84,8 @@ void OutputScreen::note_bounds(const Margin& margin, const float* y, Range ids, 
 
 float OutputScreen::threshold(size_t row, uint32_t largest) noexcept {
     all_bounds_.clear();
-    for (int part = 0; part < phases_.threads(); ++part) {
-        const Bounds& bounds = bounds_of(row, part);
+    for (int thread = 0; thread < phases_.threads(); ++thread) {
+        const Bounds& bounds = bounds_of(row, thread);
         all_bounds_.insert(all_bounds_.end(), bounds.values, bounds.values + bounds.count);
     }
     if (all_bounds_.size() < largest) return kRuledOut;
@@ -112,11 +112,11 @@ void OutputScreen::logits(std::span<const uint32_t> largest, const float* x, flo
     const int64_t vocab = codes.outputs;
     round_inputs(rows, x);
     for (size_t i = 0; i < largest.size(); ++i) {
-        for (int part = 0; part < phases_.threads(); ++part)
-            bounds_of(i, part).count = 0;
+        for (int thread = 0; thread < phases_.threads(); ++thread)
+            bounds_of(i, thread).count = 0;
     }
-    phases_.run(rows * vocab * hidden_, [&](int part, int parts) {
-        const Range mine = slice(vocab, parts, part, kernels::kStripeRows);
+    phases_.deal(rows * vocab * hidden_, [&](int thread, const Share& share) {
+        const Range mine = share.of(vocab, kernels::kStripeRows);
         for (int64_t first = mine.begin; first < mine.end; first += kIdsTogether) {
             const Range ids{first, std::min(first + kIdsTogether, mine.end)};
             const auto* stripes = reinterpret_cast<const uint8_t*>(codes.weights) +
@@ -126,7 +126,7 @@ void OutputScreen::logits(std::span<const uint32_t> largest, const float* x, flo
                                 y + first, vocab);
             for (size_t i = 0; i < largest.size(); ++i) {
                 note_bounds(margins_[i], y + static_cast<int64_t>(i) * vocab, ids, largest[i],
-                            bounds_of(i, part));
+                            bounds_of(i, thread));
             }
         }
     });

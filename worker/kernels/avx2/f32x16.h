@@ -70,6 +70,8 @@ struct F32x16 {
     using Int = I32x16;
     using Squares = avx2::Squares;
     static constexpr int kDots = 4;  // dot products in flight: 8 sums + 2 operands of 16 registers
+    static constexpr int kTileSums = 4;   // of attention: 8 sums + 6 operands of 16 registers
+    static constexpr int kTileHeads = 2;  // that share a key or value
 
     __m256 low, high;
 

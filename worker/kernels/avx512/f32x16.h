@@ -52,6 +52,8 @@ struct F32x16 {
     using Int = I32x16;
     using Squares = avx512::Squares;
     static constexpr int kDots = 8;  // dot products in flight: 8 sums + 8 operands of 32 registers
+    static constexpr int kTileSums = 16;  // of attention: 16 sums + 8 operands of 32 registers
+    static constexpr int kTileHeads = 4;  // that share a key or value
 
     __m512 v;
 

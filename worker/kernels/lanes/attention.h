@@ -11,8 +11,8 @@
 
 namespace bitnetd::kernels::lanes {
 
-// Heads that share a kv head are walked together, page by page, so that a page is still in the
-// first cache when the next head reads it. 4 heads' sums are 8 KiB of stack.
+// Heads that share a kv head are walked together, page by page, so that a key or value is loaded
+// and widened once for all of them. 4 heads' sums are 8 KiB of stack.
 constexpr int kHeadsTogether = 4;
 
 // The online softmax of one head. acc is padded to whole vectors; lanes beyond head_dim hold
@@ -21,59 +21,131 @@ struct HeadState {
     float largest;
     float sum;
     float acc[kHeadDimMax];
+    float score[kPageTokensMax];  // of the page that is being taken; then exp(score - largest)
 };
 
-// acc[d] += weight[p] * value[p][d] in order of p, for N vectors of d.
-template <typename V, typename T, int N>
-inline void add_values(const float* weight, int32_t positions, const T* values, int64_t row,
-                       float* acc) {
-    V sum[N];
-#pragma GCC unroll 8
-    for (int i = 0; i < N; ++i)
-        sum[i] = V::load(acc + 16 * i);
-    for (int32_t p = 0; p < positions; ++p) {
-        const V factor = V::all(weight[p]);
-        const T* value = values + p * row;
-#pragma GCC unroll 8
-        for (int i = 0; i < N; ++i)
-            sum[i] = V::fma(factor, V::load(value + 16 * i), sum[i]);
+// Part of a page: what all heads of a group attend to next.
+template <typename T>
+struct PageSpan {
+    const T* keys;
+    const T* values;
+    int32_t positions;
+    int32_t head_dim;
+    int32_t row;  // head_dim with its padding
+};
+
+// state[i].score[p] = q[i] . keys[p] for M heads.
+template <typename V, typename T, int M>
+inline void score_keys(HeadState* state, const float* q, const PageSpan<T>& page) {
+    constexpr int N = V::kTileSums / M;  // keys at a time
+    constexpr int kKeys = 8 / M < N ? N : 8 / M;
+    constexpr int kAcross = kKeys / N;
+    int32_t p = 0;
+    for (; p + kKeys <= page.positions; p += kKeys) {
+        V acc[kAcross * M * N];
+        for (int i = 0; i < kAcross; ++i) {
+            dot_tile<V, T, M, N>(q, page.head_dim, page.keys + int64_t{p + i * N} * page.row,
+                                 page.row, page.head_dim, acc + i * M * N);
+        }
+        float total[kAcross * M * N];
+        for (int i = 0; i < kAcross * M * N; i += 8)
+            total_8<V>(acc + i, total + i);
+        for (int i = 0; i < kAcross * M * N; ++i)
+            state[i / N % M].score[p + i / (M * N) * N + i % N] = total[i];
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < N; ++i)
-        sum[i].store(acc + 16 * i);
+    for (; p < page.positions; ++p) {
+        V acc[M];
+        dot_tile<V, T, M, 1>(q, page.head_dim, page.keys + int64_t{p} * page.row, page.row,
+                             page.head_dim, acc);
+        for (int i = 0; i < M; ++i)
+            state[i].score[p] = acc[i].total();
+    }
 }
 
-// Takes one page of keys and values into the state of one head.
+// Turns a head's scores into weights, after what it has summed so far has been scaled to the new
+// largest score.
 template <typename V, typename T>
-inline void take_page(HeadState& state, const float* q, const T* keys, const T* values,
-                      int32_t positions, int32_t head_dim, int32_t row, float scale) {
-    float score[kPageTokensMax];
-    dot_rows<V>(q, keys, row, positions, head_dim, score);
+inline void weigh_scores(HeadState& state, const PageSpan<T>& page, float scale) {
     float largest = state.largest;
-    for (int32_t p = 0; p < positions; ++p) {
-        score[p] *= scale;
-        largest = score[p] > largest ? score[p] : largest;
+    for (int32_t p = 0; p < page.positions; ++p) {
+        state.score[p] *= scale;
+        largest = state.score[p] > largest ? state.score[p] : largest;
     }
     if (largest > state.largest) {
         const V shrink = exp_of(V::all(state.largest - largest));
-        for (int32_t d = 0; d < row; d += 16)
+        for (int32_t d = 0; d < page.row; d += 16)
             (V::load(state.acc + d) * shrink).store(state.acc + d);
         (V::all(state.sum) * shrink).store(&state.sum, 1);
         state.largest = largest;
     }
-    for (int32_t p = 0; p < positions; p += 16) {
-        const int32_t count = positions - p < 16 ? positions - p : 16;
-        exp_of(V::load(score + p, count) - V::all(largest)).store(score + p, count);
+    for (int32_t p = 0; p < page.positions; p += 16) {
+        const int32_t count = page.positions - p < 16 ? page.positions - p : 16;
+        exp_of(V::load(state.score + p, count) - V::all(largest)).store(state.score + p, count);
     }
-    for (int32_t p = 0; p < positions; ++p)
-        state.sum += score[p];
+}
 
-    int32_t d = 0;
-    for (; d + 16 * V::kDots <= row; d += 16 * V::kDots) {
-        add_values<V, T, V::kDots>(score, positions, values + d, row, state.acc + d);
+// state[i].acc[d] += weight[p] * value[p][d] in order of p, for N vectors from dimension d on and M
+// heads.
+template <typename V, typename T, int M, int N>
+inline void add_values(HeadState* state, const PageSpan<T>& page, int32_t d) {
+    V sum[M * N];
+#pragma GCC unroll 16
+    for (int i = 0; i < M * N; ++i)
+        sum[i] = V::load(state[i / N].acc + d + 16 * (i % N));
+    const T* value = page.values + d;
+    for (int32_t p = 0; p < page.positions; ++p, value += page.row) {
+        V at[N];
+#pragma GCC unroll 16
+        for (int j = 0; j < N; ++j)
+            at[j] = V::load(value + 16 * j);
+#pragma GCC unroll 16
+        for (int i = 0; i < M; ++i) {
+            const V weight = V::all(state[i].score[p]);
+#pragma GCC unroll 16
+            for (int j = 0; j < N; ++j)
+                sum[i * N + j] = V::fma(weight, at[j], sum[i * N + j]);
+        }
     }
-    for (; d < row; d += 16)
-        add_values<V, T, 1>(score, positions, values + d, row, state.acc + d);
+#pragma GCC unroll 16
+    for (int i = 0; i < M * N; ++i)
+        sum[i].store(state[i / N].acc + d + 16 * (i % N));
+}
+
+// Takes a page into the states of M heads.
+template <typename V, typename T, int M>
+inline void take_page(HeadState* state, const float* q, const PageSpan<T>& page, float scale) {
+    score_keys<V, T, M>(state, q, page);
+    for (int i = 0; i < M; ++i)
+        weigh_scores<V>(state[i], page, scale);
+    for (int32_t p = 0; p < page.positions; ++p) {
+#pragma GCC unroll 4
+        for (int i = 0; i < M; ++i)
+            state[i].sum += state[i].score[p];
+    }
+    constexpr int N = V::kTileSums / M;
+    int32_t d = 0;
+    for (; d + 16 * N <= page.row; d += 16 * N)
+        add_values<V, T, M, N>(state, page, d);
+    for (; d < page.row; d += 16)
+        add_values<V, T, M, 1>(state, page, d);
+}
+
+// The same for `heads` heads, at most kHeadsTogether, as many at a time as there are registers for.
+template <typename V, typename T>
+inline void take_page(HeadState* state, int32_t heads, const float* q, const PageSpan<T>& page,
+                      float scale) {
+    int32_t i = 0;
+    const auto take = [&]<int M>() {
+        take_page<V, T, M>(state + i, q + int64_t{i} * page.head_dim, page, scale);
+        i += M;
+    };
+    if constexpr (V::kTileHeads >= 4) {
+        while (i + 4 <= heads)
+            take.template operator()<4>();
+    }
+    while (i + 2 <= heads)
+        take.template operator()<2>();
+    if (i < heads) take.template operator()<1>();
 }
 
 template <typename V, typename T>
@@ -100,15 +172,13 @@ void attention(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head
             const int32_t in_page = begin % kv.page_tokens;
             const int64_t offset = head_offset + static_cast<int64_t>(in_page) * row;
             const std::byte* page = kv.pages[begin / kv.page_tokens];
-            const T* keys = reinterpret_cast<const T*>(page + kv.k_offset) + offset;
-            const T* values = reinterpret_cast<const T*>(page + kv.v_offset) + offset;
             const int32_t left = count - begin;
             const int32_t room = kv.page_tokens - in_page;
             const int32_t positions = left < room ? left : room;
-            for (int32_t i = 0; i < together; ++i) {
-                take_page<V>(state[i], query + static_cast<int64_t>(i) * kv.head_dim, keys, values,
-                             positions, kv.head_dim, row, scale);
-            }
+            const PageSpan<T> span{reinterpret_cast<const T*>(page + kv.k_offset) + offset,
+                                   reinterpret_cast<const T*>(page + kv.v_offset) + offset,
+                                   positions, kv.head_dim, row};
+            take_page<V>(state, together, query, span, scale);
             begin += positions;
         }
         for (int32_t i = 0; i < together; ++i) {

@@ -10,17 +10,17 @@ namespace bitnetd::kernels::lanes {
 constexpr int64_t kDotPrefetchLead =
     512;  // bytes beyond the next rows, so that short rows lead enough
 
-// acc[i * N + j] = the lanes of x row i times w row j, before their reduction.
+// acc[i * N + j] += the lanes of x row i times w row j, before their reduction.
 //   x float [M] rows of stride x_stride; w T [N] rows of stride w_stride; k values each
 // Meanwhile the N rows after these are prefetched, one after the other: the memory system is best
 // at a single ascending stream, whatever the order in which the rows are then read.
 template <typename V, typename T, int M, int N>
-inline void dot_tile(const float* x, int64_t x_stride, const T* w, int64_t w_stride, int32_t k,
+inline void add_dots(const float* x, int64_t x_stride, const T* w, int64_t w_stride, int32_t k,
                      V* acc) {
     V sum[M * N];
 #pragma GCC unroll 16
     for (int i = 0; i < M * N; ++i)
-        sum[i] = V::zero();
+        sum[i] = acc[i];
     int32_t t = 0;
     for (; t + 16 <= k; t += 16) {
         V row[M];
@@ -53,6 +53,16 @@ inline void dot_tile(const float* x, int64_t x_stride, const T* w, int64_t w_str
 #pragma GCC unroll 16
     for (int i = 0; i < M * N; ++i)
         acc[i] = sum[i];
+}
+
+// The same from zero on.
+template <typename V, typename T, int M, int N>
+inline void dot_tile(const float* x, int64_t x_stride, const T* w, int64_t w_stride, int32_t k,
+                     V* acc) {
+#pragma GCC unroll 16
+    for (int i = 0; i < M * N; ++i)
+        acc[i] = V::zero();
+    add_dots<V, T, M, N>(x, x_stride, w, w_stride, k, acc);
 }
 
 // out[i] = v[i].total() for eight.

@@ -172,40 +172,4 @@ void convert(int64_t count, const From* x, To* y) noexcept {
     if (t < count) V::load(x + t, count - t).store(y + t, count - t);
 }
 
-// M rows of x times 8 rows of w, each of which is read (and converted) once for all M.
-template <typename V, typename T, int M>
-inline void matmul_tile(int32_t k, const float* x, const T* w, float* y, int64_t y_stride) {
-    constexpr int N = V::kDots / M < 2 ? 1 : 2;  // few rows of w at a time: see dot_tile()
-    V acc[M][8];
-    for (int part = 0; part < 8; part += N) {
-        V tile[M * N];
-        dot_tile<V, T, M, N>(x, k, w + static_cast<int64_t>(part) * k, k, k, tile);
-        for (int i = 0; i < M * N; ++i)
-            acc[i / N][part + i % N] = tile[i];
-    }
-    for (int i = 0; i < M; ++i)
-        total_8(acc[i], y + i * y_stride);
-}
-
-template <typename V, typename T>
-void matmul(int32_t m, int32_t n, int32_t k, const float* x, const T* w, float* y,
-            int64_t y_stride) noexcept {
-    int64_t j = 0;
-    for (; j + 8 <= n; j += 8) {  // every row of x while 8 rows of w are in the cache
-        const T* rows = w + j * k;
-        int64_t i = 0;
-        for (; i + 4 <= m; i += 4) {
-            matmul_tile<V, T, 4>(k, x + i * k, rows, y + i * y_stride + j, y_stride);
-        }
-        for (; i + 2 <= m; i += 2) {
-            matmul_tile<V, T, 2>(k, x + i * k, rows, y + i * y_stride + j, y_stride);
-        }
-        if (i < m) matmul_tile<V, T, 1>(k, x + i * k, rows, y + i * y_stride + j, y_stride);
-    }
-    if (j == n) return;
-    for (int64_t i = 0; i < m; ++i) {
-        dot_rows<V>(x + i * k, w + j * k, k, static_cast<int32_t>(n - j), k, y + i * y_stride + j);
-    }
-}
-
 }  // namespace bitnetd::kernels::lanes

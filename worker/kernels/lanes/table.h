@@ -6,6 +6,7 @@
 #include "worker/kernels/lanes/attention.h"
 #include "worker/kernels/lanes/block_gemm.h"
 #include "worker/kernels/lanes/block_matmul.h"
+#include "worker/kernels/lanes/matmul.h"
 #include "worker/kernels/lanes/rows.h"
 #include "worker/kernels/lanes/ternary_gemm.h"
 
