@@ -10,7 +10,7 @@
 namespace bitnetd::shm {
 
 inline constexpr uint64_t kWeightsMagic = 0x3153544847494557;  // "WEIGHTS1"
-inline constexpr uint32_t kWeightsAbiVersion = 3;
+inline constexpr uint32_t kWeightsAbiVersion = 4;
 inline constexpr uint64_t kTensorAlignment = 64;
 
 // Of the gate of the feed-forward part (architectures.md section 1).
@@ -86,6 +86,13 @@ static_assert(sizeof(TensorEntry) == 48 && std::is_trivially_copyable_v<TensorEn
 
 inline constexpr uint32_t kEndIdsMax = 32;
 
+// From how many rows on each way of a kernel table is used for ternary products, as measured on
+// these weights (worker/model/ternary_choice.h).
+struct TernaryTuning {
+    char kernel_isa[16];    // the table that was measured; empty: none was
+    uint32_t rows_from[3];  // by its ways; 0: it has no such way
+};
+
 // Offset 0; tensor_count TensorEntry follow at header_bytes.
 struct WeightsHeader {
     uint64_t magic;
@@ -116,7 +123,9 @@ struct WeightsHeader {
     uint32_t window_pattern;
     uint32_t end_id_count;  // end-of-generation ids, <= kEndIdsMax
     uint32_t end_ids[kEndIdsMax];
+    TernaryTuning tuning;  // all zero until the loader measured it, before it seals the segment
+    uint32_t reserved;
 };
-static_assert(sizeof(WeightsHeader) == 272 && std::is_trivially_copyable_v<WeightsHeader>);
+static_assert(sizeof(WeightsHeader) == 304 && std::is_trivially_copyable_v<WeightsHeader>);
 
 }  // namespace bitnetd::shm

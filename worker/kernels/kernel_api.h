@@ -64,6 +64,16 @@ using TernaryGemm = void (*)(int32_t m, int32_t n, int32_t k_padded, const int8_
                              const int32_t* q_sum, const float* x_scale, const uint8_t* w,
                              float w_scale, float* y, int64_t y_stride) noexcept;
 
+// One way to compute ternary_gemm. All of a table take every m and give the same bits; which is the
+// fastest depends on m, on the matrix and on the machine, so that is measured for each model
+// (worker/model/ternary_choice.h).
+struct TernaryWay {
+    const char* name;   // what it does with the weights: "packed", "unpacked", "tiles"
+    TernaryGemm run;    // null: the table has no such way
+    int32_t rows_from;  // fastest from so many rows on, where nothing was measured; 1 for the first
+};
+inline constexpr int kTernaryWaysMax = 3;
+
 // int8 quantisation in blocks of 32 columns, for block_gemm. With largest = max |x| of a block:
 //   largest < kBlockFloor: d = 0 and q = 0
 //   else d = largest / 127 and q = x * (127 / largest) rounded to nearest, ties to even
@@ -195,7 +205,8 @@ using Attention = void (*)(const KvView& kv, int32_t heads, int32_t head_begin, 
 struct KernelTable {
     const char* name;  // as the kernel_isa setting names it: "scalar", "avx2", "avx512", ...
     QuantiseRows quantise_rows;
-    TernaryGemm ternary_gemm;
+    TernaryGemm ternary_gemm;                  // by the ways' own rows_from
+    TernaryWay ternary_ways[kTernaryWaysMax];  // by rising rows_from; the first is always there
     QuantiseBlocks quantise_blocks;
     BlockGemm block_gemm;
     BlockMatmul block_matmul;

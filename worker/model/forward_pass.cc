@@ -51,7 +51,7 @@ ForwardPass::ForwardPass(const WeightsView& weights, const kernels::KernelTable&
       layout_(layout),
       rope_(weights.family->rope == RopeStyle::kNorm ? kernels.rope_norm : kernels.rope_neox),
       activation_(activation_of(kernels, weights.header.activation)),
-      input_(rows_max, widest_input(weights)),
+      input_(rows_max, widest_input(weights), TernaryChoice(kernels, weights.header.tuning)),
       normed_(weights.has_input_norms ? rows_max * static_cast<size_t>(widest_input(weights)) : 0) {
 }
 

@@ -36,10 +36,11 @@ void add_bias(const kernels::KernelTable& kernels, int32_t count, const Linear& 
 
 }  // namespace
 
-LinearInput::LinearInput(uint32_t rows_max, int32_t inputs_max)
+LinearInput::LinearInput(uint32_t rows_max, int32_t inputs_max, const TernaryChoice& ternary)
     : values_(rows_max * static_cast<size_t>(kernels::ternary_padded(inputs_max))),
       scales_(rows_max * blocks_of(inputs_max)),
-      sums_(2 * rows_max * blocks_of(inputs_max)) {}
+      sums_(2 * rows_max * blocks_of(inputs_max)),
+      ternary_(ternary) {}
 
 bool LinearInput::share_input(const Linear& a, const Linear& b) {
     if (a.inputs != b.inputs || a.input_norm != nullptr || b.input_norm != nullptr) return false;
@@ -76,8 +77,8 @@ void LinearInput::multiply(const kernels::KernelTable& kernels, int32_t count, c
         const auto padded = static_cast<int32_t>(kernels::ternary_padded(w.inputs));
         const auto* rows = reinterpret_cast<const uint8_t*>(w.weights) +
                            outputs.begin * kernels::ternary_row_bytes(w.inputs);
-        kernels.ternary_gemm(count, n, padded, values_.data(), sums_.data(), scales_.data(), rows,
-                             w.scale, y + outputs.begin, w.outputs);
+        ternary_.of(count)(count, n, padded, values_.data(), sums_.data(), scales_.data(), rows,
+                           w.scale, y + outputs.begin, w.outputs);
     } else {
         kernels.block_gemm(w.block_format, count, n, w.inputs, values_.data(), scales_.data(),
                            sums_.data(), stripes_of(w, outputs.begin), y + outputs.begin,

@@ -10,6 +10,7 @@
 #include "worker/kernels/block_format.h"
 #include "worker/kernels/kernel_api.h"
 #include "worker/model/aligned_array.h"
+#include "worker/model/ternary_choice.h"
 #include "worker/topology/slice.h"
 
 namespace bitnetd::worker {
@@ -32,7 +33,7 @@ struct Linear {
 class LinearInput {
   public:
     // No row has more than `inputs_max` values.
-    LinearInput(uint32_t rows_max, int32_t inputs_max);
+    LinearInput(uint32_t rows_max, int32_t inputs_max, const TernaryChoice& ternary);
 
     // Of w's kind: rows `rows` of x, [rows][w.inputs] without gaps.
     void prepare(const kernels::KernelTable& kernels, const Linear& w, Range rows, const float* x);
@@ -51,6 +52,7 @@ class LinearInput {
     AlignedArray<int8_t> values_;
     AlignedArray<float> scales_;
     AlignedArray<int32_t> sums_;
+    const TernaryChoice ternary_;
 };
 
 // Row `row` of a table, as floats: an embedding. out [w.inputs].

@@ -158,7 +158,7 @@ class Meter {
         : input_(input),
           run_(run),
           probe_(largest.inputs),
-          prepared_(kProbeRows, largest.inputs),
+          prepared_(kProbeRows, largest.inputs, TernaryChoice(run.kernels, {})),
           y_(static_cast<size_t>(kProbeRows) * static_cast<size_t>(largest.outputs)) {}
 
     Result<MatrixAccuracy> measure(const PlannedTensor& tensor, const Packed& packed,

@@ -2,8 +2,8 @@
 // multiplies and adds). Three shapes of work, one inner tile:
 //   one row       bound by reading the weights: four weight rows at a time, codes taken from the
 //                 packed bytes in registers, the next four rows prefetched
-//   2..8 rows     the same, each code used for up to four rows
-//   more rows     bound by arithmetic: the codes of a few weight rows are unpacked once into 16 KiB
+//   few rows      the same, each code used for up to four rows
+//   many rows     bound by arithmetic: the codes of a few weight rows are unpacked once into 16 KiB
 //                 on the stack and used for up to 64 rows, four at a time
 // All give the same integers. The contract is in kernel_api.h.
 #pragma once
@@ -157,20 +157,19 @@ inline void packed_group(const TernaryCall& call, int64_t i, int32_t rows, int64
     packed_columns<D, 4, N>(call, i, j);
 }
 
-// Up to 8 rows, codes straight from the packed bytes. The second four find the weights in the
+// All rows, codes straight from the packed bytes. Rows from the fifth on find the weights in the
 // cache.
 template <typename D, int N>
 inline void packed_rows(const TernaryCall& call, int32_t m, int32_t n) {
-    const int32_t first = m < 4 ? m : 4;
+    const auto columns = [&]<int kColumns>(int64_t j) {
+        for (int32_t i = 0; i < m; i += 4)
+            packed_group<D, kColumns>(call, i, m - i < 4 ? m - i : 4, j);
+    };
     int64_t j = 0;
-    for (; j + N <= n; j += N) {
-        packed_group<D, N>(call, 0, first, j);
-        if (m > 4) packed_group<D, N>(call, 4, m - 4, j);
-    }
-    for (; j < n; ++j) {
-        packed_group<D, 1>(call, 0, first, j);
-        if (m > 4) packed_group<D, 1>(call, 4, m - 4, j);
-    }
+    for (; j + N <= n; j += N)
+        columns.template operator()<N>(j);
+    for (; j < n; ++j)
+        columns.template operator()<1>(j);
 }
 
 template <typename D, int N, int kField>
@@ -242,23 +241,47 @@ inline void unpacked_rows(const TernaryCall& call, int32_t m, int32_t n) {
     }
 }
 
+constexpr int32_t kUnpackedFrom = 9;
+
+// A template, so that the object of an instruction set keeps it to itself.
+template <typename D>
+inline TernaryCall call_of(int32_t k_padded, const int8_t* q, const int32_t* q_sum,
+                           const float* x_scale, const uint8_t* w, float w_scale, float* y,
+                           int64_t y_stride) {
+    return {k_padded / kTernaryBlock,
+            k_padded,
+            k_padded / 4,
+            q,
+            q_sum,
+            x_scale,
+            w,
+            w_scale,
+            y,
+            y_stride};
+}
+
+template <typename D>
+void ternary_packed(int32_t m, int32_t n, int32_t k_padded, const int8_t* q, const int32_t* q_sum,
+                    const float* x_scale, const uint8_t* w, float w_scale, float* y,
+                    int64_t y_stride) noexcept {
+    const TernaryCall call = call_of<D>(k_padded, q, q_sum, x_scale, w, w_scale, y, y_stride);
+    if (m == 1) return packed_rows<D, 4>(call, m, n);
+    packed_rows<D, D::kColumns>(call, m, n);
+}
+
+template <typename D>
+void ternary_unpacked(int32_t m, int32_t n, int32_t k_padded, const int8_t* q, const int32_t* q_sum,
+                      const float* x_scale, const uint8_t* w, float w_scale, float* y,
+                      int64_t y_stride) noexcept {
+    unpacked_rows<D>(call_of<D>(k_padded, q, q_sum, x_scale, w, w_scale, y, y_stride), m, n);
+}
+
 template <typename D>
 void ternary_gemm(int32_t m, int32_t n, int32_t k_padded, const int8_t* q, const int32_t* q_sum,
                   const float* x_scale, const uint8_t* w, float w_scale, float* y,
                   int64_t y_stride) noexcept {
-    const TernaryCall call{k_padded / kTernaryBlock,
-                           k_padded,
-                           k_padded / 4,
-                           q,
-                           q_sum,
-                           x_scale,
-                           w,
-                           w_scale,
-                           y,
-                           y_stride};
-    if (m == 1) return packed_rows<D, 4>(call, m, n);
-    if (m <= 8) return packed_rows<D, D::kColumns>(call, m, n);
-    unpacked_rows<D>(call, m, n);
+    const auto run = m < kUnpackedFrom ? ternary_packed<D> : ternary_unpacked<D>;
+    run(m, n, k_padded, q, q_sum, x_scale, w, w_scale, y, y_stride);
 }
 
 }  // namespace bitnetd::kernels::lanes

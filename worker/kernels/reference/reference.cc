@@ -271,6 +271,7 @@ const KernelTable kTable = {
     .name = "scalar",
     .quantise_rows = quantise_rows,
     .ternary_gemm = ternary_gemm,
+    .ternary_ways = {{"plain", ternary_gemm, 1}, {}, {}},
     .quantise_blocks = quantise_blocks,
     .block_gemm = block_gemm,
     .block_matmul = block_matmul,
