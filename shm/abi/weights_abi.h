@@ -90,7 +90,7 @@ inline constexpr uint32_t kEndIdsMax = 32;
 // these weights (worker/model/ternary_choice.h).
 struct TernaryTuning {
     char kernel_isa[16];    // the table that was measured; empty: none was
-    uint32_t rows_from[3];  // by its ways; 0: it has no such way
+    uint32_t rows_from[2];  // by its ways; 0: it has no such way
 };
 
 // Offset 0; tensor_count TensorEntry follow at header_bytes.
@@ -124,8 +124,7 @@ struct WeightsHeader {
     uint32_t end_id_count;  // end-of-generation ids, <= kEndIdsMax
     uint32_t end_ids[kEndIdsMax];
     TernaryTuning tuning;  // all zero until the loader measured it, before it seals the segment
-    uint32_t reserved;
 };
-static_assert(sizeof(WeightsHeader) == 304 && std::is_trivially_copyable_v<WeightsHeader>);
+static_assert(sizeof(WeightsHeader) == 296 && std::is_trivially_copyable_v<WeightsHeader>);
 
 }  // namespace bitnetd::shm

@@ -181,8 +181,10 @@ Result<json> measure(Bench& bench, const ModelRun& run, const kernels::KernelTab
     const Options& options = bench.options;
     RunTimes times;
     double others = 0;
+    std::string ternary_ways;
     {
         BITNETD_ASSIGN(auto runner, bench.runner(run, table));
+        ternary_ways = runner->ternary_ways();
         const OtherLoad load;
         BITNETD_ASSIGN(times, time_run(*runner, run, options.repeat));
         others = load.share();
@@ -194,6 +196,8 @@ Result<json> measure(Bench& bench, const ModelRun& run, const kernels::KernelTab
     const auto limit = token_limit(costs, run, limits.read_gb_s.median, rate);
     json out = report(options, run, table.name, times, costs, limit, others);
     out["read_gb_s"] = limits.read_gb_s.median;
+    out["ternary_ways"] = ternary_ways;
+    if (options.parts) std::printf("    ternary products by rows: %s\n", ternary_ways.c_str());
     if (options.parts) {
         BITNETD_ASSIGN(out["parts"], divide(bench, run, table));
     }

@@ -68,11 +68,11 @@ using TernaryGemm = void (*)(int32_t m, int32_t n, int32_t k_padded, const int8_
 // fastest depends on m, on the matrix and on the machine, so that is measured for each model
 // (worker/model/ternary_choice.h).
 struct TernaryWay {
-    const char* name;   // what it does with the weights: "packed", "unpacked", "tiles"
+    const char* name;   // what it does with the weights: "packed", "tiles"
     TernaryGemm run;    // null: the table has no such way
     int32_t rows_from;  // fastest from so many rows on, where nothing was measured; 1 for the first
 };
-inline constexpr int kTernaryWaysMax = 3;
+inline constexpr int kTernaryWaysMax = 2;
 
 // int8 quantisation in blocks of 32 columns, for block_gemm. With largest = max |x| of a block:
 //   largest < kBlockFloor: d = 0 and q = 0

@@ -27,7 +27,7 @@ class TernaryChoice {
         return run_[way];
     }
 
-    // For the log and for people: "packed 1, unpacked 7, tiles 12": from how many rows on each.
+    // For the log and for people: "packed 1, tiles 6": from how many rows on each.
     const std::string& text() const { return text_; }
 
   private:

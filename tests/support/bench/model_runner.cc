@@ -5,6 +5,7 @@
 
 #include "tests/support/bench/packed_file.h"
 #include "tests/support/bench/random_weights.h"
+#include "worker/model/ternary_choice.h"
 
 namespace bitnetd::bench {
 
@@ -14,7 +15,9 @@ Result<std::unique_ptr<ModelRunner>> ModelRunner::create(std::span<const std::by
                                                          const Options& options) {
     std::unique_ptr<ModelRunner> out(new ModelRunner(options));
     BITNETD_ASSIGN(out->weights_, worker::open_weights(weights, options.block_inputs));
-    const shm::WeightsHeader& model = out->weights_.header;
+    shm::WeightsHeader& model = out->weights_.header;
+    model.tuning = worker::measure_ternary_ways(out->weights_, options.kernels);
+    out->ternary_ways_ = worker::TernaryChoice(options.kernels, model.tuning).text();
     if (options.positions > model.context) {
         return invalid("sequences of " + std::to_string(options.positions) +
                        " ids, and the model has a context of " + std::to_string(model.context));

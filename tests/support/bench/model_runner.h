@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "common/base/result.h"
@@ -42,6 +43,8 @@ class ModelRunner {
     void repeat_layers(uint32_t steps);
     // Takes the last `count` ids of each sequence back.
     void rewind(uint32_t count);
+    // From how many rows on each way to compute ternary products is used, as create() measured.
+    const std::string& ternary_ways() const { return ternary_ways_; }
 
   private:
     explicit ModelRunner(const Options& options) : options_(options) {}
@@ -53,6 +56,7 @@ class ModelRunner {
 
     Options options_;
     worker::WeightsView weights_;
+    std::string ternary_ways_;
     shm::Segment arena_;
     std::unique_ptr<worker::KvCache> cache_;
     std::unique_ptr<worker::TransformerEngine> engine_;

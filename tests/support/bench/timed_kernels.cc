@@ -18,8 +18,18 @@ struct alignas(64) Counter {
     std::atomic<uint64_t> ns{0};
 };
 
+// A member of the table, or one of its ternary ways by number.
 template <auto Entry>
-using EntryType = std::remove_cvref_t<decltype(std::declval<KernelTable&>().*Entry)>;
+auto& entry_of(KernelTable& table) {
+    if constexpr (std::is_integral_v<decltype(Entry)>) {
+        return table.ternary_ways[Entry].run;
+    } else {
+        return table.*Entry;
+    }
+}
+
+template <auto Entry>
+using EntryType = std::remove_cvref_t<decltype(entry_of<Entry>(std::declval<KernelTable&>()))>;
 
 // The entry that stands in for Entry, and what it counted.
 template <auto Entry, typename Function = EntryType<Entry>>
@@ -46,14 +56,16 @@ struct Row {
 template <auto Entry>
 constexpr Row row(const char* name) {
     return {name, &Timed<Entry>::counter, [](KernelTable& table) {
-                Timed<Entry>::original = table.*Entry;
-                if (table.*Entry != nullptr) table.*Entry = Timed<Entry>::call;
+                auto& entry = entry_of<Entry>(table);
+                Timed<Entry>::original = entry;
+                if (entry != nullptr) entry = Timed<Entry>::call;
             }};
 }
 
 const Row kRows[] = {
     row<&KernelTable::quantise_rows>("quantise_rows"),
-    row<&KernelTable::ternary_gemm>("ternary_gemm"),
+    row<0>("ternary_packed"),
+    row<1>("ternary_tiles"),
     row<&KernelTable::quantise_blocks>("quantise_blocks"),
     row<&KernelTable::block_gemm>("block_gemm"),
     row<&KernelTable::block_matmul>("block_matmul"),

@@ -17,8 +17,7 @@ constexpr KernelTable make_table() {
     KernelTable table =
         lanes::make_table<avx512::F32x16, avx512vnni::TernaryDot, avx512vnni::BlockDot>("amx");
     table.ternary_gemm = ternary_gemm<Tiles, avx512vnni::TernaryDot>;
-    table.ternary_ways[1].rows_from = kFewRows + 1;
-    table.ternary_ways[2] = {"tiles", ternary_tiles<Tiles, avx512vnni::TernaryDot>, kFewRows + 1};
+    table.ternary_ways[1] = {"tiles", ternary_tiles<Tiles, avx512vnni::TernaryDot>, kFewRows + 1};
     table.matmul_bf16_dot = avx512bf16::matmul_bf16_dot;
     return table;
 }

@@ -257,8 +257,10 @@ template <typename T, typename D>
 void ternary_tiles(int32_t m, int32_t n, int32_t k_padded, const int8_t* q, const int32_t* q_sum,
                    const float* x_scale, const uint8_t* w, float w_scale, float* y,
                    int64_t y_stride) noexcept {
+    if (k_padded > kColumnsMax) {
+        return lanes::ternary_gemm<D>(m, n, k_padded, q, q_sum, x_scale, w, w_scale, y, y_stride);
+    }
     const auto call = lanes::call_of<D>(k_padded, q, q_sum, x_scale, w, w_scale, y, y_stride);
-    if (k_padded > kColumnsMax) return lanes::unpacked_rows<D>(call, m, n);
     many_rows<T, D>(call, m, n);
 }
 
@@ -266,7 +268,7 @@ template <typename T, typename D>
 void ternary_gemm(int32_t m, int32_t n, int32_t k_padded, const int8_t* q, const int32_t* q_sum,
                   const float* x_scale, const uint8_t* w, float w_scale, float* y,
                   int64_t y_stride) noexcept {
-    const auto run = m <= kFewRows ? lanes::ternary_packed<D> : ternary_tiles<T, D>;
+    const auto run = m <= kFewRows ? lanes::ternary_gemm<D> : ternary_tiles<T, D>;
     run(m, n, k_padded, q, q_sum, x_scale, w, w_scale, y, y_stride);
 }
 

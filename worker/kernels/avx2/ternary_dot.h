@@ -16,14 +16,12 @@ struct TernaryDot {
     static constexpr int32_t kBytes = 32;
     // A pair adds at most 2 * 2 * 127 = 508, and 64 * 508 = 32512 <= 32767.
     static constexpr int32_t kAddsMax = 64;
-    static constexpr int kColumns = 2;  // 4x2 sums + 2 codes + 2 packed + q + mask = 14 of 16
+    static constexpr int kRows = 6;
+    static constexpr int kColumns = 2;  // 6x2 sums + 2 codes + mask + product = 16 of 16
 
     static __m256i zero() { return _mm256_setzero_si256(); }
     static Bytes load(const void* at) {
         return _mm256_loadu_si256(static_cast<const __m256i*>(at));
-    }
-    static void store(uint8_t* at, Bytes bytes) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), bytes);
     }
     template <int kField>
     static Bytes field(Bytes packed) {

@@ -16,6 +16,7 @@ struct TernaryDot {
     static constexpr int32_t kBytes = 64;
     // A pair adds at most 2 * 2 * 127 = 508, and 64 * 508 = 32512 <= 32767.
     static constexpr int32_t kAddsMax = 64;
+    static constexpr int kRows = 4;
     static constexpr int kColumns = 4;  // 4x4 sums + 4 codes + 4 packed + q + mask = 26 of 32
 
     static __m512i zero() { return _mm512_setzero_si512(); }

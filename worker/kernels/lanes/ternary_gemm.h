@@ -1,11 +1,11 @@
 // The ternary product, written once: D is an instruction set's TernaryDot (a byte vector and how it
-// multiplies and adds). Three shapes of work, one inner tile:
-//   one row       bound by reading the weights: four weight rows at a time, codes taken from the
-//                 packed bytes in registers, the next four rows prefetched
-//   few rows      the same, each code used for up to four rows
-//   many rows     bound by arithmetic: the codes of a few weight rows are unpacked once into 16 KiB
-//                 on the stack and used for up to 64 rows, four at a time
-// All give the same integers. The contract is in kernel_api.h.
+// multiplies and adds). Codes are taken from the packed bytes in registers and used for up to
+// D::kRows rows at once, so that weights are never written back unpacked:
+//   one row       bound by reading the weights: four weight rows at a time, the next four
+//   prefetched more rows     bound by arithmetic: all rows, up to 64 that stay in the second cache,
+//   pass by a
+//                 few weight rows that stay in the first
+// The contract is in kernel_api.h.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,7 @@
 namespace bitnetd::kernels::lanes {
 
 constexpr int32_t kFieldBytes = kTernaryBlock / 4;  // weights of one 2-bit field of a block
-constexpr int32_t kChunkBlocks = 16;                // unpacked at a time: 4096 weights of each row
-constexpr int32_t kChunk = kChunkBlocks * kTernaryBlock;
-constexpr int32_t kRowsTogether = 64;
+constexpr int32_t kRowsTogether = 72;
 constexpr int32_t kPrefetchLead =
     2048;  // bytes beyond the next rows, so that short rows lead enough
 
@@ -42,27 +40,16 @@ struct PackedCodes {
     }
 };
 
-// Codes of N rows unpacked by unpack_rows().
-template <typename D>
-struct UnpackedCodes {
-    const uint8_t* codes;
-
-    template <int kField>
-    typename D::Bytes get(int j, int32_t block, int32_t part) const {
-        return D::load(codes + j * kChunk + block * kTernaryBlock + kField * kFieldBytes + part);
-    }
-};
-
-template <typename D, int M, int N, int kField, typename Codes>
-inline void add_field(const Codes& codes, const int8_t* q, int64_t q_stride, int32_t block,
-                      int32_t part, typename D::Sum* sum) {
+template <typename D, int M, int N, int kField>
+inline void add_field(const PackedCodes<D, N>& codes, const int8_t* q, int64_t q_stride,
+                      int32_t block, int32_t part, typename D::Sum* sum) {
     typename D::Bytes code[N];
 #pragma GCC unroll 4
     for (int j = 0; j < N; ++j)
         code[j] = codes.template get<kField>(j, block, part);
     const int8_t* at =
         q + static_cast<int64_t>(block) * kTernaryBlock + kField * kFieldBytes + part;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < M; ++i) {
         const typename D::Bytes activations = D::load(at + i * q_stride);
 #pragma GCC unroll 4
@@ -74,19 +61,19 @@ inline void add_field(const Codes& codes, const int8_t* q, int64_t q_stride, int
 
 // totals[i * N + j] = sum of code * q over `blocks` blocks, for M activation rows and N weight
 // rows.
-template <typename D, int M, int N, typename Codes>
-inline void tile(const Codes& codes, const int8_t* q, int64_t q_stride, int32_t blocks,
+template <typename D, int M, int N>
+inline void tile(const PackedCodes<D, N>& codes, const int8_t* q, int64_t q_stride, int32_t blocks,
                  int32_t* totals) {
     // A Sum takes kAddsMax additions before it must be widened; one block makes 256 / kBytes.
     constexpr int32_t kSegment = D::kAddsMax / (kTernaryBlock / D::kBytes);
     typename D::Wide wide[M * N];
-#pragma GCC unroll 16
+#pragma GCC unroll 32
     for (int i = 0; i < M * N; ++i)
         wide[i] = D::zero();
     for (int32_t begin = 0; begin < blocks; begin += kSegment) {
         const int32_t end = blocks - begin < kSegment ? blocks : begin + kSegment;
         typename D::Sum sum[M * N];
-#pragma GCC unroll 16
+#pragma GCC unroll 32
         for (int i = 0; i < M * N; ++i)
             sum[i] = D::zero();
         for (int32_t block = begin; block < end; ++block) {
@@ -98,7 +85,7 @@ inline void tile(const Codes& codes, const int8_t* q, int64_t q_stride, int32_t 
                 add_field<D, M, N, 3>(codes, q, q_stride, block, part, sum);
             }
         }
-#pragma GCC unroll 16
+#pragma GCC unroll 32
         for (int i = 0; i < M * N; ++i)
             wide[i] = D::widen(wide[i], sum[i]);
     }
@@ -107,7 +94,7 @@ inline void tile(const Codes& codes, const int8_t* q, int64_t q_stride, int32_t 
         for (int i = 0; i < M * N; i += 4)
             D::totals_4(wide + i, totals + i);
     } else {
-#pragma GCC unroll 16
+#pragma GCC unroll 32
         for (int i = 0; i < M * N; ++i)
             totals[i] = D::total(wide[i]);
     }
@@ -127,122 +114,6 @@ struct TernaryCall {
     int64_t y_stride;
 };
 
-// Row i, weight rows j..j+N-1, from the sums of code * q.
-template <typename D, int N>
-inline void store_row(const TernaryCall& call, int64_t i, int64_t j, const int32_t* totals) {
-    float* y = call.y + i * call.y_stride + j;
-#pragma GCC unroll 4
-    for (int c = 0; c < N; ++c) {
-        const float sum = static_cast<float>(totals[c] - call.q_sum[i]);
-        y[c] = sum / call.x_scale[i] * call.w_scale;
-    }
-}
-
-// M rows from row i on and weight rows j..j+N-1, codes straight from the packed bytes.
-template <typename D, int M, int N>
-inline void packed_columns(const TernaryCall& call, int64_t i, int64_t j) {
-    const PackedCodes<D, N> codes{call.w + j * call.w_stride, call.w_stride};
-    int32_t totals[M * N];
-    tile<D, M, N>(codes, call.q + i * call.q_stride, call.q_stride, call.blocks, totals);
-    for (int r = 0; r < M; ++r)
-        store_row<D, N>(call, i + r, j, totals + r * N);
-}
-
-// Rows i..i+rows-1 (at most 4) and weight rows j..j+N-1.
-template <typename D, int N>
-inline void packed_group(const TernaryCall& call, int64_t i, int32_t rows, int64_t j) {
-    if (rows == 1) return packed_columns<D, 1, N>(call, i, j);
-    if (rows == 2) return packed_columns<D, 2, N>(call, i, j);
-    if (rows == 3) return packed_columns<D, 3, N>(call, i, j);
-    packed_columns<D, 4, N>(call, i, j);
-}
-
-// All rows, codes straight from the packed bytes. Rows from the fifth on find the weights in the
-// cache.
-template <typename D, int N>
-inline void packed_rows(const TernaryCall& call, int32_t m, int32_t n) {
-    const auto columns = [&]<int kColumns>(int64_t j) {
-        for (int32_t i = 0; i < m; i += 4)
-            packed_group<D, kColumns>(call, i, m - i < 4 ? m - i : 4, j);
-    };
-    int64_t j = 0;
-    for (; j + N <= n; j += N)
-        columns.template operator()<N>(j);
-    for (; j < n; ++j)
-        columns.template operator()<1>(j);
-}
-
-template <typename D, int N, int kField>
-inline void unpack_field(const PackedCodes<D, N>& packed, int j, int32_t block, uint8_t* row) {
-    for (int32_t part = 0; part < kFieldBytes; part += D::kBytes) {
-        uint8_t* at = row + block * kTernaryBlock + kField * kFieldBytes + part;
-        D::store(at, packed.template get<kField>(j, block, part));
-    }
-}
-
-// codes[j][t] = the code of weight t of row j, for up to kChunkBlocks blocks of N rows.
-template <typename D, int N>
-inline void unpack_rows(const PackedCodes<D, N>& packed, int32_t blocks, uint8_t* codes) {
-    for (int j = 0; j < N; ++j) {
-        uint8_t* row = codes + j * kChunk;
-        for (int32_t block = 0; block < blocks; ++block) {
-            unpack_field<D, N, 0>(packed, j, block, row);
-            unpack_field<D, N, 1>(packed, j, block, row);
-            unpack_field<D, N, 2>(packed, j, block, row);
-            unpack_field<D, N, 3>(packed, j, block, row);
-        }
-    }
-}
-
-// Adds one chunk's products of M rows to their sums.
-template <typename D, int M, int N>
-inline void chunk_rows(const uint8_t* codes, const int8_t* q, int64_t q_stride, int32_t blocks,
-                       int32_t* sums) {
-    int32_t totals[M * N];
-    tile<D, M, N>(UnpackedCodes<D>{codes}, q, q_stride, blocks, totals);
-    for (int i = 0; i < M * N; ++i)
-        sums[i] += totals[i];
-}
-
-// Rows i..i+rows-1 (at most kRowsTogether) and weight rows j..j+N-1.
-template <typename D, int N>
-inline void unpacked_columns(const TernaryCall& call, int64_t i, int32_t rows, int64_t j) {
-    alignas(64) uint8_t codes[N * kChunk];
-    int32_t sums[kRowsTogether * N] = {};
-    for (int32_t begin = 0; begin < call.blocks; begin += kChunkBlocks) {
-        const int32_t left = call.blocks - begin;
-        const int32_t blocks = left < kChunkBlocks ? left : kChunkBlocks;
-        const uint8_t* w =
-            call.w + j * call.w_stride + static_cast<int64_t>(begin) * kTernaryBlockBytes;
-        unpack_rows(PackedCodes<D, N>{w, call.w_stride}, blocks, codes);
-        const int8_t* q = call.q + i * call.q_stride + static_cast<int64_t>(begin) * kTernaryBlock;
-        int32_t r = 0;
-        for (; r + 4 <= rows; r += 4) {
-            chunk_rows<D, 4, N>(codes, q + r * call.q_stride, call.q_stride, blocks, sums + r * N);
-        }
-        for (; r < rows; ++r) {
-            chunk_rows<D, 1, N>(codes, q + r * call.q_stride, call.q_stride, blocks, sums + r * N);
-        }
-    }
-    for (int32_t r = 0; r < rows; ++r)
-        store_row<D, N>(call, i + r, j, sums + r * N);
-}
-
-template <typename D>
-inline void unpacked_rows(const TernaryCall& call, int32_t m, int32_t n) {
-    for (int32_t i = 0; i < m; i += kRowsTogether) {
-        const int32_t rows = m - i < kRowsTogether ? m - i : kRowsTogether;
-        int32_t j = 0;
-        for (; j + D::kColumns <= n; j += D::kColumns) {
-            unpacked_columns<D, D::kColumns>(call, i, rows, j);
-        }
-        for (; j < n; ++j)
-            unpacked_columns<D, 1>(call, i, rows, j);
-    }
-}
-
-constexpr int32_t kUnpackedFrom = 9;
-
 // A template, so that the object of an instruction set keeps it to itself.
 template <typename D>
 inline TernaryCall call_of(int32_t k_padded, const int8_t* q, const int32_t* q_sum,
@@ -260,28 +131,74 @@ inline TernaryCall call_of(int32_t k_padded, const int8_t* q, const int32_t* q_s
             y_stride};
 }
 
-template <typename D>
-void ternary_packed(int32_t m, int32_t n, int32_t k_padded, const int8_t* q, const int32_t* q_sum,
-                    const float* x_scale, const uint8_t* w, float w_scale, float* y,
-                    int64_t y_stride) noexcept {
-    const TernaryCall call = call_of<D>(k_padded, q, q_sum, x_scale, w, w_scale, y, y_stride);
-    if (m == 1) return packed_rows<D, 4>(call, m, n);
-    packed_rows<D, D::kColumns>(call, m, n);
+using Ints4 = int32_t __attribute__((vector_size(16)));
+using Floats4 = float __attribute__((vector_size(16)));
+
+// Row i, weight rows j..j+N-1, from the sums of code * q.
+template <typename D, int N>
+inline void store_row(const TernaryCall& call, int64_t i, int64_t j, const int32_t* totals) {
+    float* y = call.y + i * call.y_stride + j;
+    if constexpr (N == 4) {  // one division for all
+        Ints4 sums;
+        __builtin_memcpy(&sums, totals, sizeof sums);
+        sums -= call.q_sum[i];
+        const Floats4 values =
+            __builtin_convertvector(sums, Floats4) / call.x_scale[i] * call.w_scale;
+        __builtin_memcpy(y, &values, sizeof values);
+    } else {
+#pragma GCC unroll 4
+        for (int c = 0; c < N; ++c) {
+            const float sum = static_cast<float>(totals[c] - call.q_sum[i]);
+            y[c] = sum / call.x_scale[i] * call.w_scale;
+        }
+    }
 }
 
-template <typename D>
-void ternary_unpacked(int32_t m, int32_t n, int32_t k_padded, const int8_t* q, const int32_t* q_sum,
-                      const float* x_scale, const uint8_t* w, float w_scale, float* y,
-                      int64_t y_stride) noexcept {
-    unpacked_rows<D>(call_of<D>(k_padded, q, q_sum, x_scale, w, w_scale, y, y_stride), m, n);
+// M rows from row i on and weight rows j..j+N-1.
+template <typename D, int M, int N>
+inline void columns_of(const TernaryCall& call, int64_t i, int64_t j) {
+    const PackedCodes<D, N> codes{call.w + j * call.w_stride, call.w_stride};
+    int32_t totals[M * N];
+    tile<D, M, N>(codes, call.q + i * call.q_stride, call.q_stride, call.blocks, totals);
+    for (int r = 0; r < M; ++r)
+        store_row<D, N>(call, i + r, j, totals + r * N);
+}
+
+// Rows first .. last - 1 and weight rows j..j+N-1, as many rows at a time as there are registers
+// for.
+template <typename D, int N>
+inline void rows_of(const TernaryCall& call, int32_t first, int32_t last, int64_t j) {
+    int32_t i = first;
+    for (; i + D::kRows <= last; i += D::kRows)
+        columns_of<D, D::kRows, N>(call, i, j);
+    if constexpr (D::kRows > 4) {
+        if (i + 4 <= last) {
+            columns_of<D, 4, N>(call, i, j);
+            i += 4;
+        }
+    }
+    if (last - i == 3) return columns_of<D, 3, N>(call, i, j);
+    if (last - i == 2) return columns_of<D, 2, N>(call, i, j);
+    if (last - i == 1) columns_of<D, 1, N>(call, i, j);
+}
+
+template <typename D, int N>
+inline void all_columns(const TernaryCall& call, int32_t first, int32_t last, int32_t n) {
+    int64_t j = 0;
+    for (; j + N <= n; j += N)
+        rows_of<D, N>(call, first, last, j);
+    for (; j < n; ++j)
+        rows_of<D, 1>(call, first, last, j);
 }
 
 template <typename D>
 void ternary_gemm(int32_t m, int32_t n, int32_t k_padded, const int8_t* q, const int32_t* q_sum,
                   const float* x_scale, const uint8_t* w, float w_scale, float* y,
                   int64_t y_stride) noexcept {
-    const auto run = m < kUnpackedFrom ? ternary_packed<D> : ternary_unpacked<D>;
-    run(m, n, k_padded, q, q_sum, x_scale, w, w_scale, y, y_stride);
+    const TernaryCall call = call_of<D>(k_padded, q, q_sum, x_scale, w, w_scale, y, y_stride);
+    if (m == 1) return all_columns<D, 4>(call, 0, 1, n);
+    for (int32_t i = 0; i < m; i += kRowsTogether)
+        all_columns<D, D::kColumns>(call, i, m - i < kRowsTogether ? m : i + kRowsTogether, n);
 }
 
 }  // namespace bitnetd::kernels::lanes

@@ -16,6 +16,7 @@ struct TernaryDot {
     static constexpr int32_t kBytes = 16;
     // A lane adds at most 2 * 2 * 127 = 508, and 64 * 508 = 32512 <= 32767.
     static constexpr int32_t kAddsMax = 64;
+    static constexpr int kRows = 4;
     static constexpr int kColumns = 4;  // 4x4 sums + 4 codes + 4 packed + q + mask = 26 of 32
 
     struct Zero {
@@ -24,7 +25,6 @@ struct TernaryDot {
     };
     static Zero zero() { return {}; }
     static Bytes load(const void* at) { return vld1q_s8(static_cast<const int8_t*>(at)); }
-    static void store(uint8_t* at, Bytes bytes) { vst1q_s8(reinterpret_cast<int8_t*>(at), bytes); }
     template <int kField>
     static Bytes field(Bytes packed) {
         uint8x16_t codes = vreinterpretq_u8_s8(packed);

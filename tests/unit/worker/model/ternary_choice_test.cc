@@ -21,51 +21,46 @@ template <int>
 void way(int32_t, int32_t, int32_t, const int8_t*, const int32_t*, const float*, const uint8_t*,
          float, float*, int64_t) noexcept {}
 
-KernelTable three_ways() {
+KernelTable two_ways() {
     KernelTable table = kernels::reference::kTable;
-    table.name = "three";
+    table.name = "two";
     table.ternary_ways[0] = {"packed", way<0>, 1};
-    table.ternary_ways[1] = {"unpacked", way<1>, 9};
-    table.ternary_ways[2] = {"tiles", way<2>, 17};
+    table.ternary_ways[1] = {"tiles", way<1>, 17};
     return table;
 }
 
-shm::TernaryTuning tuning_of(const char* isa, uint32_t second, uint32_t third) {
+shm::TernaryTuning tuning_of(const char* isa, uint32_t second) {
     shm::TernaryTuning tuning{};
     shm::set_field(tuning.kernel_isa, isa);
     tuning.rows_from[0] = 1;
     tuning.rows_from[1] = second;
-    tuning.rows_from[2] = third;
     return tuning;
 }
 
 TEST(TernaryChoice, WithoutAMeasurementTheTableSays) {
-    const TernaryChoice choice(three_ways(), {});
+    const TernaryChoice choice(two_ways(), {});
     EXPECT_EQ(choice.of(1), &way<0>);
-    EXPECT_EQ(choice.of(8), &way<0>);
-    EXPECT_EQ(choice.of(9), &way<1>);
-    EXPECT_EQ(choice.of(16), &way<1>);
-    EXPECT_EQ(choice.of(17), &way<2>);
-    EXPECT_EQ(choice.of(8192), &way<2>);
-    EXPECT_EQ(choice.text(), "packed 1, unpacked 9, tiles 17");
+    EXPECT_EQ(choice.of(16), &way<0>);
+    EXPECT_EQ(choice.of(17), &way<1>);
+    EXPECT_EQ(choice.of(8192), &way<1>);
+    EXPECT_EQ(choice.text(), "packed 1, tiles 17");
 }
 
 TEST(TernaryChoice, AMeasurementOfThisTableCounts) {
-    const TernaryChoice choice(three_ways(), tuning_of("three", 65, 4));
+    const TernaryChoice choice(two_ways(), tuning_of("two", 4));
     EXPECT_EQ(choice.of(3), &way<0>);
-    EXPECT_EQ(choice.of(4), &way<2>);
-    EXPECT_EQ(choice.of(64), &way<2>);
-    EXPECT_EQ(choice.text(), "packed 1, unpacked 65, tiles 4");
+    EXPECT_EQ(choice.of(4), &way<1>);
+    EXPECT_EQ(choice.text(), "packed 1, tiles 4");
 }
 
 TEST(TernaryChoice, AMeasurementOfAnotherTableDoesNot) {
-    const TernaryChoice choice(three_ways(), tuning_of("four", 2, 3));
-    EXPECT_EQ(choice.of(8), &way<0>);
-    EXPECT_EQ(choice.of(9), &way<1>);
+    const TernaryChoice choice(two_ways(), tuning_of("another", 2));
+    EXPECT_EQ(choice.of(16), &way<0>);
+    EXPECT_EQ(choice.of(17), &way<1>);
 }
 
 TEST(TernaryChoice, ATableWithOneWayUsesIt) {
-    const TernaryChoice choice(kernels::reference::kTable, tuning_of("scalar", 0, 0));
+    const TernaryChoice choice(kernels::reference::kTable, tuning_of("scalar", 0));
     EXPECT_EQ(choice.of(1), kernels::reference::kTable.ternary_gemm);
     EXPECT_EQ(choice.of(500), kernels::reference::kTable.ternary_gemm);
 }
