@@ -73,6 +73,12 @@ function(bitnetd_tests name folder label timeout_s)
         PROPERTIES LABELS golden-full TIMEOUT ${timeout_s})
 endfunction()
 
+# bitnetd_no_tests(FOLDER): those below FOLDER are not for this processor.
+function(bitnetd_no_tests folder)
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cc)
+    set_property(GLOBAL APPEND PROPERTY bitnetd_test_sources ${sources})
+endfunction()
+
 # bitnetd_fuzzer(NAME SOURCE DEPS...): a libFuzzer target with its corpus in tests/fuzz/corpus/NAME.
 # Without clang's libFuzzer the same entry point is replayed over the corpus by a small driver.
 function(bitnetd_fuzzer name source)
