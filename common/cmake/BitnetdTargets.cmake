@@ -53,6 +53,9 @@ target_precompile_headers(test_headers PRIVATE <gtest/gtest.h> <algorithm> <chro
 # named GoldenFull read what is not in the repository and have the label golden-full instead. A
 # folder inside FOLDER that has a program of its own is named before.
 function(bitnetd_tests name folder label timeout_s)
+    if(CMAKE_CROSSCOMPILING)  # tests run in an emulator
+        math(EXPR timeout_s "10 * ${timeout_s}")
+    endif()
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cc)
     get_property(taken GLOBAL PROPERTY bitnetd_test_sources)
     list(REMOVE_ITEM sources ${taken})
@@ -68,6 +71,12 @@ function(bitnetd_tests name folder label timeout_s)
         PROPERTIES LABELS ${label} TIMEOUT ${timeout_s})
     gtest_discover_tests(${name} ${discover} TEST_FILTER "*GoldenFull*" TEST_LIST ${name}_GOLDEN_FULL
         PROPERTIES LABELS golden-full TIMEOUT ${timeout_s})
+endfunction()
+
+# bitnetd_no_tests(FOLDER): those below FOLDER are not for this processor.
+function(bitnetd_no_tests folder)
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cc)
+    set_property(GLOBAL APPEND PROPERTY bitnetd_test_sources ${sources})
 endfunction()
 
 # bitnetd_fuzzer(NAME SOURCE DEPS...): a libFuzzer target with its corpus in tests/fuzz/corpus/NAME.

@@ -180,8 +180,10 @@ void expect_same(const Heard& a, const Heard& b) {
         EXPECT_EQ(a.tokens[i].logprob, b.tokens[i].logprob);
         EXPECT_EQ(a.tokens[i].finish, b.tokens[i].finish);
         ASSERT_EQ(a.alternatives[i].size(), b.alternatives[i].size());
-        const size_t bytes = a.alternatives[i].size() * sizeof(shm::Alternative);
-        EXPECT_EQ(std::memcmp(a.alternatives[i].data(), b.alternatives[i].data(), bytes), 0);
+        for (size_t j = 0; j < a.alternatives[i].size(); ++j) {
+            EXPECT_EQ(a.alternatives[i][j].token, b.alternatives[i][j].token);
+            EXPECT_EQ(a.alternatives[i][j].logprob, b.alternatives[i][j].logprob);
+        }
     }
 }
 

@@ -49,13 +49,16 @@ class Expansion {
     void expand() {
         _mm_prefetch(prefetched_, _MM_HINT_T1);
         const typename D::Bytes packed = D::load(from_);
-        D::store(at_, D::template field<0>(packed));
-        D::store(at_ + step_bytes_, D::template field<1>(packed));
-        D::store(at_ + 2 * step_bytes_, D::template field<2>(packed));
-        D::store(at_ + 3 * step_bytes_, D::template field<3>(packed));
+        // Copies, since for all the compiler knows a stored byte might be one of theirs.
+        uint8_t* const at = at_;
+        const int64_t step = step_bytes_;
+        D::store(at, D::template field<0>(packed));
+        D::store(at + step, D::template field<1>(packed));
+        D::store(at + 2 * step, D::template field<2>(packed));
+        D::store(at + 3 * step, D::template field<3>(packed));
         prefetched_ += kTernaryBlockBytes;
         from_ += kTernaryBlockBytes;
-        at_ += kStepsOfBlock * step_bytes_;
+        at_ = at + kStepsOfBlock * step;
     }
 
     void go_to_next_row() {
