@@ -40,6 +40,7 @@ struct Options {
     std::string isa = "auto";
     std::string kv_type = Params().kv_type;
     std::string block_inputs = Params().worker_block_inputs;
+    std::string bf16_inputs = Params().worker_bf16_inputs;
     uint32_t step_tokens = static_cast<uint32_t>(Params().worker_step_tokens_max);
     uint32_t layers = 0;
     int threads = 0;
@@ -154,6 +155,8 @@ struct Bench {
              .kv_type = options.kv_type == "f16" ? worker::KvType::kF16 : worker::KvType::kF32,
              .block_inputs = options.block_inputs == "float" ? worker::BlockInputs::kFloat
                                                              : worker::BlockInputs::kInt8,
+             .bf16_inputs = options.bf16_inputs == "bf16" ? worker::Bf16Inputs::kBf16
+                                                          : worker::Bf16Inputs::kFloat,
              .step_tokens = options.step_tokens,
              .sequences = run.sequences,
              .positions = run.positions()});
@@ -282,6 +285,8 @@ int main(int argc, char** argv) {
         ->check(CLI::IsMember({"f32", "f16"}));
     app.add_option("--block-inputs", options.block_inputs, "as worker.block_inputs")
         ->check(CLI::IsMember({"int8", "float"}));
+    app.add_option("--bf16-inputs", options.bf16_inputs, "as worker.bf16_inputs")
+        ->check(CLI::IsMember({"float", "bf16"}));
     app.add_option("--step-tokens", options.step_tokens, "rows of a step at most")
         ->check(CLI::Range(16, 8192));
     app.add_flag("--parts", options.parts, "also the share of each kernel, in one more run");

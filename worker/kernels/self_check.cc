@@ -245,9 +245,10 @@ bool same_matmul(const KernelTable& table, Random& random) {
 // Absent from most tables. Specks, so that sums become subnormal too.
 bool same_bf16_dot(const KernelTable& table, Random& random) {
     if (table.matmul_bf16_dot == nullptr) return true;
-    const int32_t m = random.in(1, 9);
+    const bool many = random.one_in(8);
+    const int32_t m = many ? random.in(30, 70) : random.in(1, 9);
     const int32_t n = random.in(1, 21);
-    const int32_t k = random.in(1, 300);
+    const int32_t k = many ? random.in(1000, 2100) : random.in(1, 300);
     const int64_t stride = n + random.in(0, 5);
     const bool specks = random.one_in(4);
     std::vector<float> x = values(random, m * k);

@@ -37,7 +37,8 @@ void add_bias(const kernels::KernelTable& kernels, int32_t count, const Linear& 
 }  // namespace
 
 LinearInput::LinearInput(uint32_t rows_max, int32_t inputs_max, const TernaryChoice& ternary)
-    : values_(rows_max * static_cast<size_t>(kernels::ternary_padded(inputs_max))),
+    : values_(rows_max * sizeof(kernels::Bf16) *
+              static_cast<size_t>(kernels::ternary_padded(inputs_max))),
       scales_(rows_max * blocks_of(inputs_max)),
       sums_(2 * rows_max * blocks_of(inputs_max)),
       ternary_(ternary) {}
@@ -45,9 +46,7 @@ LinearInput::LinearInput(uint32_t rows_max, int32_t inputs_max, const TernaryCho
 bool LinearInput::share_input(const Linear& a, const Linear& b) {
     if (a.inputs != b.inputs || a.input_norm != nullptr || b.input_norm != nullptr) return false;
     if (!a.rounds_input && !b.rounds_input) return true;
-    const bool same_rounding =
-        (a.packing == Packing::kTernary2Bit) == (b.packing == Packing::kTernary2Bit);
-    return a.rounds_input && b.rounds_input && same_rounding;
+    return a.rounds_input && b.rounds_input && a.packing == b.packing;
 }
 
 void LinearInput::prepare(const kernels::KernelTable& kernels, const Linear& w, Range rows,
@@ -59,6 +58,8 @@ void LinearInput::prepare(const kernels::KernelTable& kernels, const Linear& w, 
         const int64_t padded = kernels::ternary_padded(w.inputs);
         kernels.quantise_rows(m, w.inputs, from, w.inputs, values_.data() + rows.begin * padded,
                               scales_.data() + rows.begin, sums_.data() + rows.begin);
+    } else if (w.packing == Packing::kBF16) {
+        kernels.f32_to_bf16(rows.count() * w.inputs, from, halves() + rows.begin * w.inputs);
     } else {
         const auto blocks = static_cast<int64_t>(blocks_of(w.inputs));
         kernels.quantise_blocks(m, w.inputs, from, w.inputs, values_.data() + rows.begin * w.inputs,
@@ -79,6 +80,10 @@ void LinearInput::multiply(const kernels::KernelTable& kernels, int32_t count, c
                            outputs.begin * kernels::ternary_row_bytes(w.inputs);
         ternary_.of(count)(count, n, padded, values_.data(), sums_.data(), scales_.data(), rows,
                            w.scale, y + outputs.begin, w.outputs);
+    } else if (w.packing == Packing::kBF16) {
+        kernels.matmul_bf16_dot(count, n, w.inputs, halves(),
+                                rows_of<kernels::Bf16>(w, outputs.begin), y + outputs.begin,
+                                w.outputs);
     } else {
         kernels.block_gemm(w.block_format, count, n, w.inputs, values_.data(), scales_.data(),
                            sums_.data(), stripes_of(w, outputs.begin), y + outputs.begin,

@@ -1,6 +1,7 @@
 // Linear layers: y = w x + bias for the rows of a step, in the arithmetic that the weights' packing
 // asks for. Ternary weights take rows rounded to int8 per token (W1.58A8), block-quantised weights
-// rows rounded to int8 per 32 values or the rows themselves, float weights the rows themselves.
+// rows rounded to int8 per 32 values or the rows themselves, bfloat16 weights rows rounded to
+// bfloat16 or the rows themselves, other float weights the rows themselves.
 // Any thread; different threads take different rows (prepare) or different outputs (multiply).
 #pragma once
 
@@ -21,8 +22,8 @@ struct Linear {
     kernels::BlockFormat block_format{};  // of kBlocks
     int32_t outputs = 0;
     int32_t inputs = 0;
-    // Rows are rounded to int8 before they are multiplied: always with ternary weights, never with
-    // float weights.
+    // Rows are rounded before they are multiplied: always with ternary weights, never with F16 and
+    // F32 weights.
     bool rounds_input = false;
     float scale = 1;                    // of ternary weights
     const float* bias = nullptr;        // [outputs], or null
@@ -47,8 +48,11 @@ class LinearInput {
                   Range outputs, const float* x, float* y) const;
 
   private:
+    kernels::Bf16* halves() const { return reinterpret_cast<kernels::Bf16*>(values_.data()); }
+
     // For a ternary layer rows of ternary_padded(inputs) values and one scale and sum each; for
-    // blocks rows of `inputs` values, a scale for 32 of them and a sum for 16.
+    // blocks rows of `inputs` values, a scale for 32 of them and a sum for 16; for bfloat16 rows of
+    // `inputs` values of two bytes.
     AlignedArray<int8_t> values_;
     AlignedArray<float> scales_;
     AlignedArray<int32_t> sums_;

@@ -121,8 +121,8 @@ Linear LayerWeights::*linear_member(TensorPart part) {
 
 class Opener {
   public:
-    Opener(std::span<const std::byte> segment, BlockInputs block_inputs)
-        : segment_(segment), block_inputs_(block_inputs) {}
+    Opener(std::span<const std::byte> segment, BlockInputs block_inputs, Bf16Inputs bf16_inputs)
+        : segment_(segment), block_inputs_(block_inputs), bf16_inputs_(bf16_inputs) {}
 
     Result<WeightsView> open() {
         if (segment_.size() < sizeof(WeightsHeader))
@@ -149,6 +149,7 @@ class Opener {
             view.layers.push_back(w);
         }
         view.has_input_norms = has_input_norms_;
+        view.rounds_to_bf16 = rounds_to_bf16_;
         return view;
     }
 
@@ -233,7 +234,9 @@ class Opener {
     Result<Linear> linear(TensorPart part, uint32_t i, uint32_t rows, uint32_t columns) {
         BITNETD_ASSIGN(Linear w, matrix({part, TensorRole::kWeight, i}, rows, columns));
         w.rounds_input = w.packing == Packing::kTernary2Bit ||
-                         (w.packing == Packing::kBlocks && block_inputs_ == BlockInputs::kInt8);
+                         (w.packing == Packing::kBlocks && block_inputs_ == BlockInputs::kInt8) ||
+                         (w.packing == Packing::kBF16 && bf16_inputs_ == Bf16Inputs::kBf16);
+        rounds_to_bf16_ = rounds_to_bf16_ || (w.packing == Packing::kBF16 && w.rounds_input);
         BITNETD_ASSIGN(w.bias, optional_floats({part, TensorRole::kBias, i}, rows));
         BITNETD_ASSIGN(w.input_norm, optional_floats({part, TensorRole::kInputNorm, i}, columns));
         has_input_norms_ = has_input_norms_ || w.input_norm != nullptr;
@@ -293,10 +296,12 @@ class Opener {
 
     std::span<const std::byte> segment_;
     const BlockInputs block_inputs_;
+    const Bf16Inputs bf16_inputs_;
     WeightsHeader header_{};
     ModelSizes sizes_{};
     std::map<Key, TensorEntry> entries_;
     bool has_input_norms_ = false;
+    bool rounds_to_bf16_ = false;
 };
 
 }  // namespace
@@ -327,8 +332,16 @@ const Linear* linear_of(const LayerWeights& w, TensorPart part) {
     return member == nullptr ? nullptr : &(w.*member);
 }
 
-Result<WeightsView> open_weights(std::span<const std::byte> segment, BlockInputs block_inputs) {
-    return Opener(segment, block_inputs).open();
+Result<WeightsView> open_weights(std::span<const std::byte> segment, BlockInputs block_inputs,
+                                 Bf16Inputs bf16_inputs) {
+    return Opener(segment, block_inputs, bf16_inputs).open();
+}
+
+Result<void> check_table(const WeightsView& weights, const kernels::KernelTable& table) {
+    if (!weights.rounds_to_bf16 || table.matmul_bf16_dot != nullptr) return {};
+    return unsupported(std::string("worker.bf16_inputs is bf16, which the kernel table ") +
+                       table.name + " cannot compute; set it to float, or choose a table with " +
+                       "bfloat16 products (avx512bf16, amx) on a CPU that has them");
 }
 
 }  // namespace bitnetd::worker

@@ -55,6 +55,7 @@ struct WeightsView {
     const float* output_norm = nullptr;  // [hidden]
     std::vector<LayerWeights> layers;
     bool has_input_norms = false;  // some linear layer has a norm of its own
+    bool rounds_to_bf16 = false;   // some linear layer's inputs
 
     int32_t query_size() const { return static_cast<int32_t>(header.heads * header.head_dim); }
     int32_t kv_size() const { return static_cast<int32_t>(header.kv_heads * header.head_dim); }
@@ -65,8 +66,16 @@ struct WeightsView {
 // or as they are.
 enum class BlockInputs : uint8_t { kInt8, kFloat };
 
+// The same of bfloat16 layers: rounded to bfloat16, which is fast where the CPU multiplies that, or
+// as they are.
+enum class Bf16Inputs : uint8_t { kFloat, kBf16 };
+
 Result<WeightsView> open_weights(std::span<const std::byte> segment,
-                                 BlockInputs block_inputs = BlockInputs::kInt8);
+                                 BlockInputs block_inputs = BlockInputs::kInt8,
+                                 Bf16Inputs bf16_inputs = Bf16Inputs::kFloat);
+
+// That the table can compute what the weights ask for.
+Result<void> check_table(const WeightsView& weights, const kernels::KernelTable& table);
 
 // Of a packed matrix, or of a vector with `rows` 1; nothing when it cannot be.
 std::optional<uint64_t> packed_bytes(shm::Packing packing, uint32_t block_format, uint32_t rows,

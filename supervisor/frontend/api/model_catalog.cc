@@ -45,7 +45,8 @@ Result<std::shared_ptr<const Model>> Model::open(const shm::ModelMessage& messag
     }
     const std::string digest(shm::field_text(message.facts.digest).substr(0, 16));
     model->fingerprint = "bitnetd-" BITNETD_VERSION "-" + digest + "-" + std::string(kFloatClass) +
-                         "-" + options.kv_type + "-" + options.block_inputs;
+                         "-" + options.kv_type + "-" + options.block_inputs + "-" +
+                         options.bf16_inputs;
     model->chat_template = open_template(model->id, vocabulary);
     return std::shared_ptr<const Model>(std::move(model));
 }

@@ -25,6 +25,7 @@ struct ModelOptions {
     uint64_t text_bytes_max = text::Tokenizer::kTextBytesMax;
     std::string kv_type = "f32";        // part of the fingerprint, like the next
     std::string block_inputs = "int8";  // [worker] block_inputs
+    std::string bf16_inputs = "float";  // [worker] bf16_inputs
 };
 
 struct Model {

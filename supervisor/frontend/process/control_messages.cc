@@ -64,7 +64,7 @@ Result<void> FrontendProcess::take_model(const shm::Message& message) {
 
     const Params& params = link_.params();
     const ModelOptions options{params.kv_context_max, params.api_text_bytes_max, params.kv_type,
-                               params.worker_block_inputs};
+                               params.worker_block_inputs, params.worker_bf16_inputs};
     BITNETD_ASSIGN(auto model, Model::open(facts, memory, memory->view(), options));
     log::info("model_attached", {{"model", model->id},
                                  {"context", model->context},

@@ -14,7 +14,9 @@ using worker::KvLayout;
 Result<std::unique_ptr<ModelRunner>> ModelRunner::create(std::span<const std::byte> weights,
                                                          const Options& options) {
     std::unique_ptr<ModelRunner> out(new ModelRunner(options));
-    BITNETD_ASSIGN(out->weights_, worker::open_weights(weights, options.block_inputs));
+    BITNETD_ASSIGN(out->weights_,
+                   worker::open_weights(weights, options.block_inputs, options.bf16_inputs));
+    BITNETD_TRY(worker::check_table(out->weights_, options.kernels));
     shm::WeightsHeader& model = out->weights_.header;
     model.tuning = worker::measure_ternary_ways(out->weights_, options.kernels);
     out->ternary_ways_ = worker::TernaryChoice(options.kernels, model.tuning).text();

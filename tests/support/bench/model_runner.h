@@ -24,6 +24,7 @@ class ModelRunner {
         worker::ThreadPool& pool;
         worker::KvType kv_type;
         worker::BlockInputs block_inputs;
+        worker::Bf16Inputs bf16_inputs;
         uint32_t step_tokens;  // rows of a step at most
         uint32_t sequences;    // at once
         uint32_t positions;    // of each, at most

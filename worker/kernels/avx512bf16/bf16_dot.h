@@ -8,7 +8,7 @@
 #include <cstdint>
 
 #include "worker/kernels/avx512/f32x16.h"
-#include "worker/kernels/lanes/dots.h"
+#include "worker/kernels/lanes/matmul.h"
 
 namespace bitnetd::kernels::avx512bf16 {
 namespace {
@@ -26,16 +26,16 @@ __m512bh load_pairs(const Bf16* at, int32_t count) {
     return reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(first, at));
 }
 
-// acc[i * N + j] = the lanes of x row i times w row j; both with rows of k. The N rows of w that
-// come next are prefetched one after the other, as in lanes/dots.h.
+// acc[i * N + j] += the lanes of x row i times w row j over `columns` columns; both with rows of k.
+// The N rows of w that come next are prefetched one after the other, as in lanes/dots.h.
 template <int M, int N>
-void dot_tile(const Bf16* x, const Bf16* w, int64_t k, F32x16* acc) {
+void add_dots(const Bf16* x, const Bf16* w, int64_t k, int64_t columns, F32x16* acc) {
     __m512 sum[M * N];
 #pragma GCC unroll 16
     for (int i = 0; i < M * N; ++i)
-        sum[i] = _mm512_setzero_ps();
+        sum[i] = acc[i].v;
     int64_t t = 0;
-    for (; t + kPairs <= k; t += kPairs) {
+    for (; t + kPairs <= columns; t += kPairs) {
         __m512bh row[M];
 #pragma GCC unroll 4
         for (int i = 0; i < M; ++i)
@@ -50,8 +50,8 @@ void dot_tile(const Bf16* x, const Bf16* w, int64_t k, F32x16* acc) {
                 sum[i * N + j] = _mm512_dpbf16_ps(sum[i * N + j], row[i], column);
         }
     }
-    if (t < k) {
-        const int32_t tail = static_cast<int32_t>(k - t);
+    if (t < columns) {
+        const int32_t tail = static_cast<int32_t>(columns - t);
 #pragma GCC unroll 16
         for (int i = 0; i < M * N; ++i) {
             sum[i] = _mm512_dpbf16_ps(sum[i], load_pairs(x + (i / N) * k + t, tail),
@@ -63,37 +63,69 @@ void dot_tile(const Bf16* x, const Bf16* w, int64_t k, F32x16* acc) {
         acc[i] = {sum[i]};
 }
 
-// M rows of x by 8 rows of w.
-template <int M>
-void eight_columns(int64_t k, const Bf16* x, const Bf16* w, float* y, int64_t y_stride) {
-    constexpr int N = M == 1 ? 2 : 4;
-    F32x16 acc[M][8];
-    for (int part = 0; part < 8; part += N) {
-        F32x16 tile[M * N];
-        dot_tile<M, N>(x, w + part * k, k, tile);
-        for (int i = 0; i < M * N; ++i)
-            acc[i / N][part + i % N] = tile[i];
+template <int M, int N>
+void dot_tile(const Bf16* x, const Bf16* w, int64_t k, F32x16* acc) {
+    for (int i = 0; i < M * N; ++i)
+        acc[i] = F32x16::zero();
+    add_dots<M, N>(x, w, k, k, acc);
+}
+
+// Few rows of x by 8 rows of w, which are read once from memory.
+void eight_columns(int32_t rows, int64_t k, const Bf16* x, const Bf16* w, float* y,
+                   int64_t y_stride) {
+    for (int64_t i = 0; i < rows; ++i) {
+        F32x16 acc[8];
+        for (int j = 0; j < 8; j += 2)
+            dot_tile<1, 2>(x + i * k, w + j * k, k, acc + j);
+        lanes::total_8(acc, y + i * y_stride);
     }
-    for (int i = 0; i < M; ++i)
-        lanes::total_8(acc[i], y + i * y_stride);
+}
+
+// Rows of x, at most kManyRows and a multiple of 4, by 8 rows of w, a chunk of columns after the
+// other, as lanes/matmul.h does it.
+void block_of_rows(int32_t rows, int64_t k, const Bf16* x, const Bf16* w, float* y,
+                   int64_t y_stride) {
+    F32x16 acc[lanes::kManyRows / 4][2][16];
+    for (int32_t i = 0; i < rows / 4; ++i) {
+        for (auto& half : acc[i]) {
+            for (F32x16& sum : half)
+                sum = F32x16::zero();
+        }
+    }
+    for (int64_t t = 0; t < k; t += lanes::kChunkColumns) {
+        const int64_t columns = k - t < lanes::kChunkColumns ? k - t : lanes::kChunkColumns;
+        for (int32_t i = 0; i < rows / 4; ++i) {
+            add_dots<4, 4>(x + 4 * i * k + t, w + t, k, columns, acc[i][0]);
+            add_dots<4, 4>(x + 4 * i * k + t, w + 4 * k + t, k, columns, acc[i][1]);
+        }
+    }
+    for (int32_t i = 0; i < rows; ++i) {
+        F32x16 row[8];
+        for (int j = 0; j < 8; ++j)
+            row[j] = acc[i / 4][j / 4][i % 4 * 4 + j % 4];
+        lanes::total_8(row, y + i * y_stride);
+    }
 }
 
 void matmul_bf16_dot(int32_t m, int32_t n, int32_t k, const Bf16* x, const Bf16* w, float* y,
                      int64_t y_stride) noexcept {
-    int64_t j = 0;
-    for (; j + 8 <= n; j += 8) {  // every row of x while 8 rows of w are in the cache
-        const Bf16* rows = w + j * k;
-        int64_t i = 0;
-        for (; i + 4 <= m; i += 4)
-            eight_columns<4>(k, x + i * k, rows, y + i * y_stride + j, y_stride);
-        for (; i < m; ++i)
-            eight_columns<1>(k, x + i * k, rows, y + i * y_stride + j, y_stride);
-    }
-    for (; j < n; ++j) {
-        for (int64_t i = 0; i < m; ++i) {
-            F32x16 acc;
-            dot_tile<1, 1>(x + i * k, w + j * k, k, &acc);
-            y[i * y_stride + j] = acc.total();
+    for (int64_t i = 0; i < m; i += lanes::kManyRows) {
+        const auto rows = static_cast<int32_t>(m - i < lanes::kManyRows ? m - i : lanes::kManyRows);
+        const int32_t fours = rows / 4 * 4;
+        const Bf16* from = x + i * k;
+        float* to = y + i * y_stride;
+        int64_t j = 0;
+        for (; j + 8 <= n; j += 8) {
+            if (fours > 0) block_of_rows(fours, k, from, w + j * k, to + j, y_stride);
+            eight_columns(rows - fours, k, from + int64_t{fours} * k, w + j * k,
+                          to + fours * y_stride + j, y_stride);
+        }
+        for (; j < n; ++j) {
+            for (int64_t r = 0; r < rows; ++r) {
+                F32x16 acc;
+                dot_tile<1, 1>(from + r * k, w + j * k, k, &acc);
+                to[r * y_stride + j] = acc.total();
+            }
         }
     }
 }

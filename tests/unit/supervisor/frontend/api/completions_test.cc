@@ -26,7 +26,7 @@ TEST_F(CompletionsTest, WholeAnswer) {
     EXPECT_EQ(body["model"], "tiny");
     EXPECT_EQ(body["seed"], 5);
     EXPECT_EQ(body["system_fingerprint"],
-              "bitnetd-" BITNETD_VERSION "-0123456789abcdef-f32x16-f32-int8");
+              "bitnetd-" BITNETD_VERSION "-0123456789abcdef-f32x16-f32-int8-float");
     EXPECT_EQ(body["choices"], Json::parse(R"([{"index":0,"text":"xy","logprobs":null,
                                                "finish_reason":"stop"}])"));
     EXPECT_EQ(body["usage"]["prompt_tokens"], 3);
