@@ -24,8 +24,10 @@
 #include "shm/control/child_link.h"
 #include "shm/control/text_field.h"
 #include "worker/kernels/dispatch.h"
+#include "worker/kv/kv_arena.h"
 #include "worker/loop/step_loop.h"
 #include "worker/model/null_engine.h"
+#include "worker/model/ternary_choice.h"
 #include "worker/model/transformer_engine.h"
 #include "worker/topology/cores.h"
 
@@ -43,7 +45,7 @@ struct Failure {
 
 struct Setup {
     shm::Segment weights;
-    shm::Segment arena;
+    KvArena arena;
     std::vector<shm::Message> later;  // frontends, for the loop
 };
 
@@ -58,8 +60,8 @@ Result<Setup> take_setup(shm::ChildLink& link) {
         } else if (message.type == shm::MessageType::kKvArena) {
             BITNETD_TRY(message.expect_fds(1));
             const int fd = message.fds[0].get();
-            BITNETD_TRY(shm::check_size_sealed(fd));
-            BITNETD_ASSIGN(setup.arena, shm::Segment::map_aligned(fd, shm::Access::kReadWrite));
+            const bool gather = link.params().memory_huge_pages != "off";
+            BITNETD_ASSIGN(setup.arena, KvArena::map(fd, gather));
         } else {
             setup.later.push_back(std::move(message));
         }
@@ -69,10 +71,12 @@ Result<Setup> take_setup(shm::ChildLink& link) {
     return setup;
 }
 
-Result<std::unique_ptr<ThreadPool>> make_pool(const Params& params, uint32_t slot) {
+// Where the threads of a worker run, and so where its KV cache should lie.
+Result<CoreShare> choose_cores(const Params& params, const NumaMachine& machine, uint32_t slot) {
     const auto models = std::max<size_t>(1, params.server_model.size());
     const auto workers = static_cast<int>(params.server_workers * models);
-    BITNETD_ASSIGN(CoreShare share, share_of_worker(workers, static_cast<int>(slot) % workers));
+    BITNETD_ASSIGN(CoreShare share,
+                   share_of_worker(machine, workers, static_cast<int>(slot) % workers));
     if (params.worker_threads != 0) {
         // More threads than cores share them; fewer leave some alone.
         std::vector<int> cores;
@@ -82,6 +86,10 @@ Result<std::unique_ptr<ThreadPool>> make_pool(const Params& params, uint32_t slo
         share.exclusive = share.exclusive && cores.size() <= share.cores.size();
         share.cores = std::move(cores);
     }
+    return share;
+}
+
+Result<std::unique_ptr<ThreadPool>> make_pool(const Params& params, const CoreShare& share) {
     return ThreadPool::create(
         {.cores = share.cores,
          .pin = params.worker_pin == 1 && share.exclusive,
@@ -119,14 +127,19 @@ class CpuWorker {
         setup_ = std::move(*setup);
         const auto block_inputs =
             params_.worker_block_inputs == "float" ? BlockInputs::kFloat : BlockInputs::kInt8;
-        auto weights = open_weights(setup_.weights.view(), block_inputs);
+        const auto bf16_inputs =
+            params_.worker_bf16_inputs == "bf16" ? Bf16Inputs::kBf16 : Bf16Inputs::kFloat;
+        auto weights = open_weights(setup_.weights.view(), block_inputs, bf16_inputs);
         if (!weights.ok()) return Failure{kExitProtocol, std::move(weights).error()};
         weights_ = std::move(*weights);
         kernels_ = &kernels::select(params_.worker_kernel_isa);
-        auto pool = make_pool(params_, link_.slot());
-        if (!pool.ok()) return Failure{kExitInternal, std::move(pool).error()};
-        pool_ = std::move(*pool);
-        const uint64_t huge = shm::huge_bytes(setup_.weights.data());
+        if (auto fits = check_table(weights_, *kernels_); !fits.ok()) {
+            return Failure{kExitProtocol, std::move(fits).error()};
+        }
+        if (auto placed = place(); !placed.ok()) {
+            return Failure{kExitInternal, std::move(placed).error()};
+        }
+        const uint64_t huge = shm::map_huge_now(setup_.weights);
         if (auto confined = confine(Profile::kWorker); !confined.ok()) {
             return Failure{kExitInternal, std::move(confined).error()};
         }
@@ -139,12 +152,15 @@ class CpuWorker {
         log::info("worker_ready", {{"worker", link_.slot()},
                                    {"incarnation", link_.incarnation()},
                                    {"kernel_isa", kernels_->name},
+                                   {"ternary_ways", ternary_ways()},
                                    {"null_model", params_.worker_null_model == 1},
                                    {"threads", pool_->threads()},
                                    {"pinned", pool_->pinned()},
+                                   {"numa_nodes", numa_nodes_},
                                    {"slots", params_.worker_slots_max},
                                    {"context", context_max_},
                                    {"kv_pages", cache_->pages_total()},
+                                   {"kv_huge_pages", setup_.arena.huge_pages()},
                                    {"weights_bytes", setup_.weights.bytes()},
                                    {"weights_huge_bytes", huge},
                                    {"start_ms", (monotonic_ns() - begun_ns) / kNsPerMs}});
@@ -159,6 +175,22 @@ class CpuWorker {
     }
 
   private:
+    // Threads on cores, and the KV cache in the memory near them.
+    Result<void> place() {
+        const NumaMachine machine = NumaMachine::look();
+        BITNETD_ASSIGN(const CoreShare share, choose_cores(params_, machine, link_.slot()));
+        numa_nodes_ = share.nodes.size();
+        if (!machine.bind(setup_.arena.memory(), share.nodes)) {
+            log::warn("numa_not_bound", {{"worker", link_.slot()}, {"nodes", numa_nodes_}});
+        }
+        BITNETD_ASSIGN(pool_, make_pool(params_, share));
+        return {};
+    }
+
+    std::string ternary_ways() const {
+        return TernaryChoice(*kernels_, weights_.header.tuning).text();
+    }
+
     // Cache, engine and loop: their memory follows from the settings and the model.
     Result<void> build() {
         const shm::WeightsHeader& model = weights_.header;
@@ -179,7 +211,8 @@ class CpuWorker {
         }
         const auto slots = static_cast<uint32_t>(params_.worker_slots_max);
         const auto step_tokens = static_cast<uint32_t>(params_.worker_step_tokens_max);
-        cache_.emplace(*layout_, setup_.arena.mutable_view(), slots, context_max_);
+        cache_.emplace(*layout_, setup_.arena.memory(), slots, context_max_,
+                       [this](uint64_t end) { setup_.arena.grow(end); });
         if (params_.worker_null_model == 1) {
             engine_ = std::make_unique<NullEngine>(model.vocab, weights_.end_ids(),
                                                    params_.worker_null_step_us);
@@ -214,6 +247,7 @@ class CpuWorker {
     WeightsView weights_;
     const kernels::KernelTable* kernels_ = nullptr;
     std::unique_ptr<ThreadPool> pool_;
+    size_t numa_nodes_ = 1;
     uint32_t context_max_ = 0;
     std::optional<KvLayout> layout_;
     std::optional<KvCache> cache_;

@@ -12,6 +12,7 @@
 #include <poll.h>
 
 #include <exception>
+#include <memory>
 #include <new>
 #include <string>
 #include <vector>
@@ -28,6 +29,8 @@
 #include "shm/control/text_field.h"
 #include "worker/prepare/load_segments.h"
 #include "worker/tasks/task.h"
+#include "worker/topology/cores.h"
+#include "worker/topology/thread_pool.h"
 
 namespace bitnetd::worker {
 namespace {
@@ -96,7 +99,9 @@ Result<PrepareOptions> options_of(const Params& params) {
                                                   params.model_output_screen));
     BITNETD_ASSIGN(out.accuracy.minima, quant::AccuracyMinima::parse(params.model_accuracy_min));
     out.accuracy.kernel_isa = params.worker_kernel_isa;
+    out.huge_pages = params.memory_huge_pages != "off";
     if (params.worker_block_inputs == "float") out.accuracy.block_inputs = BlockInputs::kFloat;
+    if (params.worker_bf16_inputs == "bf16") out.accuracy.bf16_inputs = Bf16Inputs::kBf16;
     return out;
 }
 
@@ -137,7 +142,15 @@ Result<Order> receive_order(shm::Channel& channel) {
                    std::to_string(order.files.size()) + " came");
 }
 
-Result<shm::ModelFacts> load(shm::Channel& channel, Order order) {
+// Threads inherit the confinement and the scheduling class of the process: made after confine(),
+// they are under all of it (Landlock is not extended to threads that exist).
+Result<std::unique_ptr<ThreadPool>> make_pool(int threads) {
+    return ThreadPool::create(
+        {.cores = std::vector<int>(static_cast<size_t>(threads)), .pin = false, .spin_us = 0});
+}
+
+Result<shm::ModelFacts> load(shm::Channel& channel, Order order, int threads) {
+    BITNETD_ASSIGN(const auto pool, make_pool(threads));
     const auto progress = [&channel](std::string_view phase, uint32_t percent) {
         shm::LoadProgressMessage out{};
         out.percent = percent;
@@ -147,7 +160,7 @@ Result<shm::ModelFacts> load(shm::Channel& channel, Order order) {
     };
     const auto& fds = order.message.fds;
     return load_segments(std::move(order.files), order.options, fds[0].get(), fds[1].get(),
-                         progress);
+                         pool.get(), progress);
 }
 
 int report(shm::Channel& channel, const Result<shm::ModelFacts>& facts) {
@@ -169,8 +182,19 @@ int do_task(shm::Channel& channel, Order order) {
     return done.ok() ? kExitOk : exit_code_of(done.error());
 }
 
+// How many threads to use. Reads /proc and /sys, which confine() takes away. All workers map the
+// one copy of the weights, so that it is spread over the memory of all their nodes.
+int take_place() {
+    const NumaMachine machine = NumaMachine::look();
+    const auto share = share_of_worker(machine, 1, 0);
+    if (!share.ok()) return 1;
+    machine.bind_thread(share->nodes);  // else the weights lie where the loader ran
+    return static_cast<int>(share->cores.size());
+}
+
 int run() {
     close_fds_from(shm::kControlFd + 1);
+    const int threads = take_place();
     if (const auto confined = confine(Profile::kLoader); !confined.ok()) {
         log::error("confine_failed", {{"error", confined.error().message}});
         return kExitInternal;
@@ -185,7 +209,7 @@ int run() {
     if (order->message.type == shm::MessageType::kTask) {
         return do_task(channel, std::move(*order));
     }
-    return report(channel, load(channel, std::move(*order)));
+    return report(channel, load(channel, std::move(*order), threads));
 }
 
 }  // namespace

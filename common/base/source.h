@@ -1,5 +1,5 @@
-// Where model bytes come from: a bounded run of bytes that is read at offsets. The file is never
-// mapped: one that is truncated while we read is an error here and a SIGBUS there.
+// Where model bytes come from: a bounded run of bytes that is read at offsets, by any thread. The
+// file is never mapped: one that is truncated while we read is an error here and a SIGBUS there.
 #pragma once
 
 #include <cstddef>

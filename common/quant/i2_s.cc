@@ -1,4 +1,5 @@
 // I2_S: two bits a weight in one of three arrangements, one f32 scale behind the matrix.
+#include <algorithm>
 #include <cstring>
 
 #include "common/quant/block_bits.h"
@@ -8,21 +9,22 @@ namespace bitnetd::quant {
 namespace {
 
 // Byte p of a block holds elements p, p + bytes, p + 2 bytes, p + 3 bytes, the first in the top
-// bits. Blocks of one byte are the sequential arrangement.
+// bits. Blocks of one byte are the sequential arrangement. Bytes stay bytes throughout, so that the
+// compiler makes vectors of them.
 template <size_t block_bytes>
 bool decode_blocks(const std::byte* codes, size_t bytes, int8_t* digits) noexcept {
-    bool bad = false;
-    for (size_t block = 0; block < bytes; block += block_bytes) {
+    uint8_t bad[block_bytes] = {};
+    for (size_t block = 0; block < bytes; block += block_bytes, digits += 4 * block_bytes) {
         for (size_t p = 0; p < block_bytes; ++p) {
-            const unsigned byte = byte_at(codes, block + p);
-            bad |= has_code_3(byte);
-            for (size_t part = 0; part < 4; ++part) {
-                digits[4 * block + part * block_bytes + p] =
-                    static_cast<int8_t>(static_cast<int>(two_bits(byte, 3 - part)) - 1);
-            }
+            const auto byte = static_cast<uint8_t>(codes[block + p]);
+            bad[p] |= static_cast<uint8_t>(byte & byte >> 1 & 0x55);
+            digits[p] = static_cast<int8_t>((byte >> 6) - 1);
+            digits[block_bytes + p] = static_cast<int8_t>((byte >> 4 & 3) - 1);
+            digits[2 * block_bytes + p] = static_cast<int8_t>((byte >> 2 & 3) - 1);
+            digits[3 * block_bytes + p] = static_cast<int8_t>((byte & 3) - 1);
         }
     }
-    return !bad;
+    return std::all_of(bad, bad + block_bytes, [](uint8_t bits) { return bits == 0; });
 }
 
 // False when there is a code 3, which stands as digit 2.

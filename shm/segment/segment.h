@@ -97,14 +97,30 @@ Result<void> check_weights_sealed(int fd);
 // this.
 Result<Fd> reopen_read_only(int fd);
 
-// Asks the kernel to gather [address, address + bytes) of a memfd into huge pages now
-// (MADV_COLLAPSE, Linux 6.1; works where shmem_enabled is `never`). Best effort: called by the
-// loader before sealing, on a map_aligned() mapping whose pages are written. Returns the bytes it
-// was accepted for.
+// Asks the kernel to put [address, address + bytes) of a memfd on huge pages now (MADV_COLLAPSE,
+// Linux 6.1; works where shmem_enabled is `never`). On a writable map_aligned() mapping, written or
+// not; what was written stays. Cheapest before the first write: a tenth of the page faults that it
+// saves. Best effort; returns the bytes it was accepted for. Any thread.
 uint64_t collapse_huge(std::byte* address, uint64_t bytes) noexcept;
 
-// Bytes of the mapping at `address` that are on huge pages now, from /proc/self/smaps; 0 when that
-// cannot be read. For the log.
+// Bytes of the mapping at `address` that are mapped by huge pages now, from /proc/self/smaps; 0
+// when that cannot be read. For the log.
 uint64_t huge_bytes(const std::byte* address);
+
+// Maps what of the segment lies on huge pages now instead of when it is first read; the rest stays
+// as it is. Returns huge_bytes().
+uint64_t map_huge_now(const Segment& segment);
+
+// A memfd for a KV arena. On huge pages that the administrator reserved (vm.nr_hugepages), if they
+// are asked for and there are enough: these are then taken for as long as the memfd lives. Else
+// like any other, and `is_reserved` says so.
+struct Arena {
+    Fd fd;
+    bool is_reserved = false;
+};
+Result<Arena> create_arena(uint64_t bytes, bool reserved);
+
+// Whether `fd` is such a memfd on reserved pages.
+bool is_on_reserved_pages(int fd) noexcept;
 
 }  // namespace bitnetd::shm

@@ -220,9 +220,16 @@ void Supervisor::prepare_workers(size_t model_index) {
 // Once per slot; costs address space only: pages come when the worker writes them.
 Result<void> Supervisor::make_kv_arena(Slot& slot) {
     if (slot.kv_arena) return {};
-    BITNETD_ASSIGN(Fd arena, shm::Segment::create_memfd("bitnetd-kv", slot.kv_bytes));
-    BITNETD_TRY(shm::seal_size(arena.get()));
-    slot.kv_arena = std::move(arena);
+    const bool reserved = settings_.params.memory_huge_pages == "reserved";
+    BITNETD_ASSIGN(shm::Arena arena, shm::create_arena(slot.kv_bytes, reserved));
+    BITNETD_TRY(shm::seal_size(arena.fd.get()));
+    if (reserved && !arena.is_reserved) {
+        log::warn("huge_pages_missing", {{"worker", slot.index},
+                                         {"wanted_bytes", slot.kv_bytes},
+                                         {"used", "transparent"},
+                                         {"hint", "raise vm.nr_hugepages"}});
+    }
+    slot.kv_arena = std::move(arena.fd);
     return {};
 }
 

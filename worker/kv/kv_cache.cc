@@ -8,10 +8,11 @@
 namespace bitnetd::worker {
 
 KvCache::KvCache(const KvLayout& layout, std::span<std::byte> arena, uint32_t slots_max,
-                 uint32_t context_max)
+                 uint32_t context_max, Grow grow)
     : layout_(layout),
       arena_(arena),
-      table_pages_(static_cast<uint32_t>(layout.sequence_pages(context_max))) {
+      table_pages_(static_cast<uint32_t>(layout.sequence_pages(context_max))),
+      grow_(std::move(grow)) {
     const uint64_t useful = uint64_t{slots_max} * table_pages_;
     pages_total_ = static_cast<uint32_t>(std::min(arena.size() / layout.page_bytes(), useful));
     free_.reserve(pages_total_);
@@ -28,11 +29,13 @@ bool KvCache::reserve(uint32_t slot, uint32_t tokens) {
     BITNETD_CHECK(count <= table_pages_);
     if (count > free_.size()) return false;
     for (uint32_t i = 0; i < count; ++i) {
-        const uint64_t page = free_.back();
+        const uint32_t page = free_.back();
         free_.pop_back();
+        pages_grown_ = std::max(pages_grown_, page + 1);
         tables_[uint64_t{slot} * table_pages_ + i] = arena_.data() + page * layout_.page_bytes();
     }
     page_counts_[slot] = static_cast<uint32_t>(count);
+    if (grow_) grow_(pages_grown_ * layout_.page_bytes());
     return true;
 }
 

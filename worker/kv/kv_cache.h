@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -16,10 +17,13 @@ namespace bitnetd::worker {
 
 class KvCache {
   public:
+    // Called before bytes of the arena below `end` are given out for the first time.
+    using Grow = std::function<void(uint64_t end)>;
+
     // `arena` is 64-byte aligned and outlives the cache. Pages beyond what slots_max sequences of
-    // context_max tokens can use are left alone.
+    // context_max tokens can use are left alone. grow: may be empty.
     KvCache(const KvLayout& layout, std::span<std::byte> arena, uint32_t slots_max,
-            uint32_t context_max);
+            uint32_t context_max, Grow grow = {});
 
     // The pages for `tokens` positions; false, and nothing taken, when there are too few. The slot
     // holds none and tokens <= context_max.
@@ -38,7 +42,9 @@ class KvCache {
     std::span<std::byte> arena_;
     uint32_t table_pages_;  // entries per slot in tables_
     uint32_t pages_total_;
-    std::vector<uint32_t> free_;         // page numbers; the last freed is used first: warm caches
+    Grow grow_;
+    uint32_t pages_grown_ = 0;    // pages given out so far are below; they come in ascending order
+    std::vector<uint32_t> free_;  // page numbers; the last freed is used first: warm caches
     std::vector<std::byte*> tables_;     // [slots_max][table_pages_]
     std::vector<uint32_t> page_counts_;  // [slots_max] pages held
 };

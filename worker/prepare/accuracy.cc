@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <thread>
 
 #include "common/base/quote.h"
 #include "worker/model/aligned_array.h"
@@ -12,6 +14,7 @@
 #include "worker/prepare/probe_rows.h"
 #include "worker/prepare/stored_rows.h"
 #include "worker/sampler/philox.h"
+#include "worker/topology/parallel_for.h"
 
 namespace bitnetd::worker {
 namespace {
@@ -146,21 +149,17 @@ std::optional<Packed> packed_matrix(const WeightsView& weights, const PlannedTen
     return out;
 }
 
-struct Sizes {
-    int32_t inputs = 1;
-    int32_t outputs = 1;
-    uint64_t packed_bytes = 0;
-};
-
+// Measures one matrix.
 class Meter {
   public:
-    Meter(ModelInput& input, const AccuracyRun& run, const Sizes& largest)
+    Meter(ModelInput& input, const AccuracyRun& run, const Linear& w)
         : input_(input),
           run_(run),
-          probe_(largest.inputs),
-          prepared_(kProbeRows, largest.inputs, TernaryChoice(run.kernels, {})),
-          y_(static_cast<size_t>(kProbeRows) * static_cast<size_t>(largest.outputs)) {}
+          probe_(w.inputs),
+          prepared_(kProbeRows, w.inputs, TernaryChoice(run.kernels, {})),
+          y_(static_cast<size_t>(kProbeRows) * static_cast<size_t>(w.outputs)) {}
 
+    // index: of the matrix among all; it chooses rows and activations.
     Result<MatrixAccuracy> measure(const PlannedTensor& tensor, const Packed& packed,
                                    uint32_t index) {
         MatrixAccuracy out{tensor.source->name, tensor.source->type, 1, 1, tensor.first_row, 0};
@@ -226,6 +225,19 @@ class Meter {
     std::vector<double> weights_;
 };
 
+struct Matrix {
+    const PlannedTensor* tensor;
+    Packed packed;
+};
+
+std::vector<Matrix> matrices_of(const WeightsPlan& plan, const WeightsView& weights) {
+    std::vector<Matrix> out;
+    for (const PlannedTensor& tensor : plan.tensors) {
+        if (const auto packed = packed_matrix(weights, tensor)) out.push_back({&tensor, *packed});
+    }
+    return out;
+}
+
 std::string number_text(const char* format, double value) {
     char text[32];
     std::snprintf(text, sizeof text, format, value);
@@ -237,28 +249,26 @@ std::string number_text(const char* format, double value) {
 Result<std::vector<MatrixAccuracy>> measure_accuracy(ModelInput& input, const WeightsPlan& plan,
                                                      const WeightsView& weights,
                                                      const AccuracyRun& run) {
-    Sizes largest;
-    for (const PlannedTensor& tensor : plan.tensors) {
-        const auto packed = packed_matrix(weights, tensor);
-        if (!packed) continue;
-        largest.inputs = std::max(largest.inputs, packed->linear.inputs);
-        largest.outputs = std::max(largest.outputs, packed->linear.outputs);
-        largest.packed_bytes += tensor.entry.bytes;
-    }
-    Meter meter(input, run, largest);
-    std::vector<MatrixAccuracy> out;
-    uint64_t done_bytes = 0;
-    for (const PlannedTensor& tensor : plan.tensors) {
-        const auto packed = packed_matrix(weights, tensor);
-        if (!packed) continue;
-        auto accuracy = meter.measure(tensor, *packed, static_cast<uint32_t>(out.size()));
+    const std::vector<Matrix> matrices = matrices_of(plan, weights);
+    uint64_t total_bytes = 0;
+    for (const Matrix& matrix : matrices)
+        total_bytes += matrix.tensor->entry.bytes;
+    std::vector<MatrixAccuracy> out(matrices.size());
+    std::atomic<uint64_t> done_bytes{0};
+    const auto caller = std::this_thread::get_id();
+    const auto measure = [&](size_t index) -> Result<void> {
+        const auto& [tensor, packed] = matrices[index];
+        auto accuracy =
+            Meter(input, run, packed.linear).measure(*tensor, packed, static_cast<uint32_t>(index));
         if (!accuracy.ok()) {
-            return std::move(accuracy).error().within("tensor " + quote(tensor.source->name));
+            return std::move(accuracy).error().within("tensor " + quote(tensor->source->name));
         }
-        out.push_back(std::move(accuracy).value());
-        done_bytes += tensor.entry.bytes;
-        if (run.progress) run.progress(done_bytes, largest.packed_bytes);
-    }
+        out[index] = std::move(accuracy).value();
+        const uint64_t done = done_bytes += tensor->entry.bytes;
+        if (run.progress && std::this_thread::get_id() == caller) run.progress(done, total_bytes);
+        return {};
+    };
+    BITNETD_TRY(parallel_for(run.pool, matrices.size(), measure));
     return out;
 }
 

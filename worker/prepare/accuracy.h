@@ -6,7 +6,7 @@
 // Where y_ref is zero the ratio is 1 if y is zero too, else 0; it is 0 where y is not finite, and
 // where y points away from y_ref. Biases are left out on both sides.
 // A cosine does not see a wrong factor, so the lengths of y and y_ref are compared as well.
-// Loader process and tests; one thread.
+// Loader process and tests. The figures are the same for any number of threads.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,7 @@
 #include "worker/model/weights_view.h"
 #include "worker/prepare/model_input.h"
 #include "worker/prepare/weights_plan.h"
+#include "worker/topology/thread_pool.h"
 
 namespace bitnetd::worker {
 
@@ -43,7 +44,9 @@ struct AccuracyRun {
     const kernels::KernelTable& kernels;
     Coverage coverage = Coverage::kSampled;
     // Called with the packed bytes of the matrices done so far; may be empty.
+    // By the calling thread.
     std::function<void(uint64_t done_bytes, uint64_t total_bytes)> progress;
+    ThreadPool* pool = nullptr;  // its threads share the matrices; null: the calling thread
 };
 
 // Every linear layer, the embedding and the output matrix, in the order of the plan. `weights` is

@@ -13,6 +13,8 @@
 namespace bitnetd::worker {
 namespace {
 
+// Of the check; the rest is the self-test.
+constexpr uint64_t kMeasurePercent = 50;
 // A second on the scalar table at most.
 constexpr uint64_t kScalarParametersMax = 1u << 24;
 
@@ -32,17 +34,17 @@ const MatrixAccuracy& lowest(std::span<const MatrixAccuracy> worst) {
 }
 
 Result<void> self_test(const WeightsView& weights, const kernels::KernelTable& table,
-                       uint64_t parameters) {
+                       uint64_t parameters, ThreadPool* pool) {
     const uint64_t started_ns = monotonic_ns();
     const auto* other = table_to_compare(table, parameters <= kScalarParametersMax);
-    if (other == nullptr) {
-        BITNETD_TRY(self_test_values(weights, table));
+    if (other == nullptr || !check_table(weights, *other).ok()) {
+        BITNETD_TRY(self_test_values(weights, table, pool));
         log::info("self_test", {{"table", table.name},
                                 {"compared", "nothing"},
-                                {"reason", "this CPU has no other table that is fast enough"}});
+                                {"reason", "no other table here can, or is fast enough"}});
         return {};
     }
-    BITNETD_TRY(compare_tables(weights, table, *other));
+    BITNETD_TRY(compare_tables(weights, table, *other, pool));
     log::info("self_test", {{"table", table.name},
                             {"compared", other->name},
                             {"ms", (monotonic_ns() - started_ns) / kNsPerMs}});
@@ -53,19 +55,26 @@ Result<void> self_test(const WeightsView& weights, const kernels::KernelTable& t
 
 Result<std::vector<MatrixAccuracy>> check_packed(const Preparation& preparation,
                                                  std::span<const std::byte> segment,
-                                                 const AccuracyOptions& options) {
-    BITNETD_ASSIGN(const WeightsView weights, open_weights(segment, options.block_inputs));
-    const kernels::KernelTable& table = kernels::select(options.kernel_isa);
+                                                 const AccuracyOptions& options, ThreadPool* pool,
+                                                 const PercentSink& percent) {
+    BITNETD_ASSIGN(const WeightsView weights,
+                   open_weights(segment, options.block_inputs, options.bf16_inputs));
+    const kernels::KernelTable& table =
+        options.table != nullptr ? *options.table : kernels::select(options.kernel_isa);
+    BITNETD_TRY(check_table(weights, table));
     const uint64_t started_ns = monotonic_ns();
+    const auto progress = [&](uint64_t done_bytes, uint64_t total_bytes) {
+        if (percent) percent(static_cast<uint32_t>(kMeasurePercent * done_bytes / total_bytes));
+    };
     BITNETD_ASSIGN(auto matrices, measure_accuracy(preparation.input(), preparation.plan(), weights,
-                                                   {table, Coverage::kSampled, {}}));
+                                                   {table, Coverage::kSampled, progress, pool}));
     const auto worst = worst_by_type(matrices);
     log::info("accuracy", {{"ratios", ratios_text(worst)},
                            {"lowest", lowest(worst).tensor},
                            {"table", table.name},
                            {"ms", (monotonic_ns() - started_ns) / kNsPerMs}});
     BITNETD_TRY(judge_accuracy(matrices, options.minima));
-    auto tested = self_test(weights, table, preparation.plan().parameter_count);
+    auto tested = self_test(weights, table, preparation.plan().parameter_count, pool);
     if (!tested.ok()) return std::move(tested).error().within("self-test");
     return matrices;
 }
@@ -84,13 +93,14 @@ Result<FullAccuracy> full_accuracy(
     const Preparation& preparation, std::span<const std::byte> segment,
     const AccuracyOptions& options,
     const std::function<void(uint64_t done_bytes, uint64_t total_bytes)>& progress) {
-    BITNETD_ASSIGN(const WeightsView weights, open_weights(segment, options.block_inputs));
+    BITNETD_ASSIGN(const WeightsView weights,
+                   open_weights(segment, options.block_inputs, options.bf16_inputs));
     const kernels::KernelTable& scalar = *kernels::find("scalar");
     FullAccuracy out;
     BITNETD_ASSIGN(out.matrices, measure_accuracy(preparation.input(), preparation.plan(), weights,
                                                   {scalar, Coverage::kAll, progress}));
     const kernels::KernelTable* best = table_to_compare(scalar, false);
-    if (best == nullptr) {
+    if (best == nullptr || !check_table(weights, *best).ok()) {
         const auto values = self_test_values(weights, scalar);
         if (!values.ok()) out.self_test = values.error();
         return out;

@@ -18,10 +18,12 @@ namespace bitnetd::worker {
 
 // Of a segment that `preparation` packed, on the kernel table that workers will choose and one
 // other. Logs the figures; the error says which matrix is below its minimum, or where the tables
-// differ. At most a few percent of a load.
+// differ. percent: by the calling thread, may be empty.
 Result<std::vector<MatrixAccuracy>> check_packed(const Preparation& preparation,
                                                  std::span<const std::byte> segment,
-                                                 const AccuracyOptions& options);
+                                                 const AccuracyOptions& options,
+                                                 ThreadPool* pool = nullptr,
+                                                 const PercentSink& percent = {});
 
 // Writes the worst ratio of each type to `facts`.
 void set_accuracy(shm::ModelFacts& facts, std::span<const MatrixAccuracy> matrices);

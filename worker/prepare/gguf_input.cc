@@ -128,13 +128,14 @@ uint64_t GgufInput::file_bytes() const {
 
 // Parts differ in their numbers only, which have leading zeros: their order is that of the names.
 Result<void> GgufInput::read_all(const ByteSink& sink) {
+    std::vector<std::byte> buffer;
     for (const NamedSource& part : parts_) {
         const uint64_t bytes = part.source->bytes();
-        for (uint64_t at = 0; at < bytes; at += buffer_.size()) {
-            buffer_.resize(static_cast<size_t>(std::min(kBufferBytes, bytes - at)));
-            auto read = part.source->read_at(at, buffer_);
+        for (uint64_t at = 0; at < bytes; at += buffer.size()) {
+            buffer.resize(static_cast<size_t>(std::min(kBufferBytes, bytes - at)));
+            auto read = part.source->read_at(at, buffer);
             if (!read) return std::move(read).error().within(part.name);
-            sink(buffer_);
+            sink(buffer);
         }
     }
     return {};
@@ -155,16 +156,17 @@ Result<void> GgufInput::read_floats(const ModelTensor& tensor, uint64_t first, u
     const size_t blocks_max = kBufferBytes / type.block_bytes;
     uint64_t at =
         place.offset + first * tensor.shape.columns / type.block_elements * type.block_bytes;
+    std::vector<std::byte> buffer;
     for (size_t done = 0; done < out.size();) {
         const size_t blocks = std::min(blocks_max, (out.size() - done) / type.block_elements);
         const std::span<float> values = out.subspan(done, blocks * type.block_elements);
-        buffer_.resize(blocks * type.block_bytes);
-        BITNETD_TRY(place.part->read_at(at, buffer_));
-        quant::decode_floats(tensor.type, buffer_, values);
+        buffer.resize(blocks * type.block_bytes);
+        BITNETD_TRY(place.part->read_at(at, buffer));
+        quant::decode_floats(tensor.type, buffer, values);
         if (const auto bad = quant::first_not_finite(values)) {
             return not_finite(first, done + *bad, tensor.shape.columns);
         }
-        at += buffer_.size();
+        at += buffer.size();
         done += values.size();
     }
     return {};

@@ -50,7 +50,6 @@ class GgufInput final : public ModelInput {
     std::vector<NamedSource> parts_;  // by split.no
     LayoutOptions options_;
     std::vector<Place> places_;
-    std::vector<std::byte> buffer_;
 };
 
 }  // namespace bitnetd::worker

@@ -14,14 +14,14 @@
 
 namespace bitnetd::worker {
 
-// Phases "validate", "pack" (with percent), "check" and "seal".
+// Phases "validate", "pack" and "check" (with percent), and "seal".
 using LoadProgress = std::function<void(std::string_view phase, uint32_t percent)>;
 
-// files: as open_model() takes them. weights_fd and vocabulary_fd: empty memfds, writable,
-// sealable; when this succeeds both are full and can never change again. The descriptors stay the
-// caller's.
+// pool: its threads do the work; null: the calling thread alone. files: as open_model() takes them.
+// weights_fd and vocabulary_fd: empty memfds, writable, sealable; when this succeeds both are full
+// and can never change again. The descriptors stay the caller's.
 Result<shm::ModelFacts> load_segments(std::vector<NamedSource> files, const PrepareOptions& options,
-                                      int weights_fd, int vocabulary_fd,
+                                      int weights_fd, int vocabulary_fd, ThreadPool* pool,
                                       const LoadProgress& progress);
 
 }  // namespace bitnetd::worker

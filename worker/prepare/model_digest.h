@@ -12,7 +12,7 @@
 namespace bitnetd::worker {
 
 // Bump when the same model would be packed into other bytes.
-inline constexpr uint32_t kPackingId = 2;
+inline constexpr uint32_t kPackingId = 3;
 
 // Reads all of `input`; `progress` is told the bytes of each part as it is done.
 Result<void> digest_model(ModelInput& input, uint8_t (&digest)[16],

@@ -2,8 +2,9 @@
 // names that GGUF gives them and rows are in GGUF's order, so that all that follows (plan, packing,
 // verify, convert) knows one kind of model. Two implementations: gguf_input.h (one file or a split
 // set) and hf_input.h (a Hugging Face directory).
-// Loader process and tests; one thread. The files are untrusted: what open_model() returns has
-// every tensor's type, shape and place checked against its file, but no tensor data read.
+// Loader process and tests; any thread may read, several at once. The files are untrusted: what
+// open_model() returns has every tensor's type, shape and place checked against its file, but no
+// tensor data read.
 #pragma once
 
 #include <cstddef>
@@ -72,7 +73,7 @@ class ModelInput {
     virtual Result<void> read_bytes(const ModelTensor& tensor, uint64_t first, uint64_t count,
                                     std::span<std::byte> out) = 0;
 
-    // A tensor with `ternary`. The input outlives the matrix.
+    // A tensor with `ternary`. The input outlives the matrix, which is one thread's.
     virtual Result<std::unique_ptr<quant::TernaryMatrix>> open_ternary(
         const ModelTensor& tensor) = 0;
 

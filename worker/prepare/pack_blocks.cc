@@ -9,9 +9,9 @@
 
 namespace bitnetd::worker {
 
-Result<void> pack_blocks(ModelInput& input, const PlannedTensor& tensor, std::byte* out,
-                         const std::function<void(uint64_t rows)>& done) {
-    constexpr uint64_t kValuesAtOnce = 1u << 18;
+Result<void> pack_blocks(ModelInput& input, const PlannedTensor& tensor, RowRange rows,
+                         std::byte* out) {
+    constexpr uint64_t kValuesAtOnce = 1u << 16;
     const ModelTensor& source = *tensor.source;
     const uint64_t columns = source.shape.columns;
     const size_t row_bytes = source.bytes / source.shape.rows;
@@ -20,8 +20,9 @@ Result<void> pack_blocks(ModelInput& input, const PlannedTensor& tensor, std::by
     std::vector<std::byte> bytes;
     std::vector<float> values;  // read only to know that they are finite
     quant::BlockCodes codes;
-    for (uint64_t row = 0; row < tensor.entry.rows; row += at_once) {
-        const uint64_t count = std::min<uint64_t>(at_once, tensor.entry.rows - row);
+    const uint64_t end = rows.first + rows.count;
+    for (uint64_t row = rows.first; row < end; row += at_once) {
+        const uint64_t count = std::min(at_once, end - row);
         bytes.resize(count * row_bytes);
         values.resize(count * columns);
         BITNETD_TRY(input.read_floats(source, tensor.first_row + row, count, values));
@@ -32,7 +33,6 @@ Result<void> pack_blocks(ModelInput& input, const PlannedTensor& tensor, std::by
             kernels::pack_block_row(format, codes, static_cast<int64_t>(row + i),
                                     reinterpret_cast<uint8_t*>(out));
         }
-        done(count);
     }
     return {};
 }

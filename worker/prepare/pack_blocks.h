@@ -4,17 +4,18 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 
 #include "common/base/result.h"
 #include "worker/prepare/model_input.h"
+#include "worker/prepare/row_range.h"
 #include "worker/prepare/weights_plan.h"
 
 namespace bitnetd::worker {
 
-// `out` has room for the packed matrix and is zero. Called with the rows done after each part.
-// Blocks whose factors are not finite are an error that names the row.
-Result<void> pack_blocks(ModelInput& input, const PlannedTensor& tensor, std::byte* out,
-                         const std::function<void(uint64_t rows)>& done);
+// Packs `rows` of the planned rows; ranges that several threads pack are cut between stripes. `out`
+// is the whole packed matrix and zero before. Blocks whose factors are not finite are an error that
+// names the row.
+Result<void> pack_blocks(ModelInput& input, const PlannedTensor& tensor, RowRange rows,
+                         std::byte* out);
 
 }  // namespace bitnetd::worker

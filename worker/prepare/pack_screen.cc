@@ -3,71 +3,100 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <vector>
 
-#include "common/quant/block_codes.h"
-#include "common/quant/encode.h"
-#include "common/quant/float_rows.h"
+#include "common/quant/half.h"
 #include "worker/kernels/block_pack.h"
 
 namespace bitnetd::worker {
 namespace {
 
-constexpr uint64_t kValuesAtOnce = 1u << 18;
-constexpr quant::Type kScreenType = quant::Type::kQ8_0;
+constexpr size_t kUnit = kScreenUnit;
+// Sums run in this many parts side by side, so that the compiler makes vectors of them.
+constexpr size_t kParts = 8;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 float rounded_up(double value) {
     return std::nextafter(static_cast<float>(value), kInfinity);
 }
 
-class RowPacker {
-  public:
-    explicit RowPacker(uint64_t columns) : bytes_(columns / kScreenUnit * 34), decoded_(columns) {}
+// std::round() for |x| < 2^22, without a call: halves away from zero.
+float round_small(float x) {
+    constexpr float kBelowHalf = 0x1.fffffep-2f;
+    return static_cast<float>(static_cast<int32_t>(x + std::copysign(kBelowHalf, x)));
+}
 
-    // errors: of this row.
-    void pack(std::span<const float> row, int64_t index, std::byte* codes, float* errors) {
-        errors[0] = errors[1] = kInfinity;
-        if (!quant::encode_floats(kScreenType, row, bytes_).ok()) return;
-        quant::split_row(kScreenType, bytes_, row.size(), numbers_);
-        kernels::pack_block_row(kScreenFormat, numbers_, index, reinterpret_cast<uint8_t*>(codes));
-        quant::decode_floats(kScreenType, bytes_, decoded_);
-        double error = 0;
-        double norm = 0;
-        for (size_t t = 0; t < row.size(); ++t) {
-            const double held = decoded_[t];
-            const double rest = row[t] - held;
-            error += rest * rest;
-            norm += held * held;
-        }
-        errors[0] = rounded_up(std::sqrt(error));
-        errors[1] = rounded_up(std::sqrt(norm));
+float largest_of(const float* unit) {
+    float parts[kParts] = {};
+    for (size_t t = 0; t < kUnit; t += kParts) {
+        for (size_t i = 0; i < kParts; ++i)
+            parts[i] = std::max(parts[i], std::fabs(unit[t + i]));
     }
+    return *std::max_element(parts, parts + kParts);
+}
 
-  private:
-    std::vector<std::byte> bytes_;
-    std::vector<float> decoded_;
-    quant::BlockCodes numbers_;
+// What the numbers of a row lose and hold, as sums of squares.
+struct Squares {
+    double error[kParts] = {};
+    double norm[kParts] = {};
+
+    void add(const float* unit, const float* held) {
+        for (size_t t = 0; t < kUnit; t += kParts) {
+            for (size_t i = 0; i < kParts; ++i) {
+                const double value = held[t + i];
+                const double rest = static_cast<double>(unit[t + i]) - value;
+                error[i] += rest * rest;
+                norm[i] += value * value;
+            }
+        }
+    }
 };
+
+double sum_of(const double (&parts)[kParts]) {
+    double sum = 0;
+    for (const double part : parts)
+        sum += part;
+    return sum;
+}
+
+// One unit as Q8_0 has it: d is rounded after the values were divided by it. Returns the half d.
+uint16_t encode_unit(const float* unit, int8_t* codes, float* held) {
+    const float d = largest_of(unit) / 127.0f;
+    const float inverse = d > 0 && std::isfinite(1.0f / d) ? 1.0f / d : 0.0f;
+    const uint16_t half = quant::float_to_half(d);
+    const float factor = quant::half_to_float(half);
+    for (size_t t = 0; t < kUnit; ++t) {
+        const float q = round_small(unit[t] * inverse);
+        codes[t] = static_cast<int8_t>(static_cast<int32_t>(q));
+        held[t] = q * factor;
+    }
+    return half;
+}
 
 }  // namespace
 
-Result<void> pack_screen(ModelInput& input, const ModelTensor& matrix, std::byte* codes,
-                         std::span<float> errors) {
-    const uint64_t columns = matrix.shape.columns;
-    const uint64_t at_once = std::max<uint64_t>(1, kValuesAtOnce / columns);
-    std::vector<float> values;
-    RowPacker packer(columns);
-    for (uint64_t row = 0; row < matrix.shape.rows; row += at_once) {
-        const uint64_t count = std::min(at_once, matrix.shape.rows - row);
-        values.resize(count * columns);
-        BITNETD_TRY(input.read_floats(matrix, row, count, values));
-        for (uint64_t i = 0; i < count; ++i) {
-            packer.pack(std::span<const float>(values).subspan(i * columns, columns),
-                        static_cast<int64_t>(row + i), codes, errors.data() + 2 * (row + i));
-        }
+ScreenPacker::ScreenPacker(uint64_t columns) {
+    numbers_.codes.resize(columns);
+    numbers_.d.resize(columns / kUnit);
+    numbers_.m.resize(columns / kUnit);
+    numbers_.scales.assign(columns / kUnit, 1);
+    numbers_.minima.resize(columns / kUnit);
+}
+
+void ScreenPacker::pack(std::span<const float> values, uint64_t row, std::byte* codes,
+                        std::span<float, 2> errors) {
+    errors[0] = errors[1] = kInfinity;
+    Squares squares;
+    for (size_t at = 0; at < values.size(); at += kUnit) {
+        float held[kUnit];
+        const uint16_t half = encode_unit(values.data() + at, numbers_.codes.data() + at, held);
+        if (!std::isfinite(quant::half_to_float(half))) return;
+        numbers_.d[at / kUnit] = half;
+        squares.add(values.data() + at, held);
     }
-    return {};
+    kernels::pack_block_row(kScreenFormat, numbers_, static_cast<int64_t>(row),
+                            reinterpret_cast<uint8_t*>(codes));
+    errors[0] = rounded_up(std::sqrt(sum_of(squares.error)));
+    errors[1] = rounded_up(std::sqrt(sum_of(squares.norm)));
 }
 
 }  // namespace bitnetd::worker

@@ -1,14 +1,13 @@
 // The output matrix in eight bits beside itself, with how far off each row is: what
-// worker/model/output_screen.h rules logits out by.
+// worker/model/output_screen.h rules logits out by. Loader process.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
-#include "common/base/result.h"
+#include "common/quant/block_codes.h"
 #include "worker/kernels/block_format.h"
-#include "worker/prepare/model_input.h"
 
 namespace bitnetd::worker {
 
@@ -16,10 +15,19 @@ inline constexpr kernels::BlockFormat kScreenFormat = kernels::BlockFormat::kQ8_
 // Columns of a matrix that can have a screen are a multiple of this.
 inline constexpr uint64_t kScreenUnit = 32;
 
-// matrix: an F32, F16 or BF16 tensor. codes: the packed matrix in kScreenFormat, zero before.
-// errors [rows][2]: |w - v| and |v| of each row w and its eight-bit form v, rounded up; a row that
-// eight bits cannot hold gets infinities, which rule nothing out.
-Result<void> pack_screen(ModelInput& input, const ModelTensor& matrix, std::byte* codes,
-                         std::span<float> errors);
+// Packs rows one by one; a thread has its own. Rows of one stripe are packed by one thread.
+class ScreenPacker {
+  public:
+    explicit ScreenPacker(uint64_t columns);
+
+    // values: row `row` of the matrix, finite. codes: the whole packed matrix in kScreenFormat,
+    // zero before. errors: |w - v| and |v| of the row w and its eight-bit form v, rounded up; a row
+    // that eight bits cannot hold gets infinities, which rule nothing out.
+    void pack(std::span<const float> values, uint64_t row, std::byte* codes,
+              std::span<float, 2> errors);
+
+  private:
+    quant::BlockCodes numbers_;  // of one row
+};
 
 }  // namespace bitnetd::worker

@@ -11,40 +11,31 @@
 namespace bitnetd::worker {
 namespace {
 
-constexpr uint64_t kDigitsAtOnce = 1u << 20;
+// Digits in work at a time: they stay in the core's cache from decoding to packing.
+constexpr uint64_t kDigitsAtOnce = 1u << 18;
 
-// The one magnitude of a matrix, from the scales of its parts.
-class OneMagnitude {
-  public:
-    // Digits of a part with a negative scale change their signs, those of one with scale 0 become
-    // 0.
-    Result<void> take(float scale, std::span<int8_t> digits) {
-        const float magnitude = std::fabs(scale);
-        if (magnitude == 0) std::fill(digits.begin(), digits.end(), int8_t{0});
-        if (scale < 0) {
-            for (int8_t& digit : digits)
-                digit = static_cast<int8_t>(-digit);
-        }
-        if (magnitude == 0 || magnitude == value_) return {};
-        if (value_ == 0) {
-            value_ = magnitude;
-            return {};
-        }
-        return unsupported("it has parts with scale " + std::to_string(value_) + " and with " +
-                           std::to_string(magnitude) +
-                           "; a ternary layer has one scale for all its weights");
-    }
-
-    float value() const { return value_; }
-
-  private:
-    float value_ = 0;
-};
+// Digits of a part with a negative scale change their signs, those of one with scale 0 become 0.
+void apply_sign(float scale, std::span<int8_t> digits) {
+    if (scale > 0) return;
+    const auto factor = static_cast<int8_t>(scale < 0 ? -1 : 0);
+    for (int8_t& digit : digits)
+        digit = static_cast<int8_t>(factor * digit);
+}
 
 }  // namespace
 
-Result<float> pack_ternary(quant::TernaryMatrix& matrix, TernaryRows rows, std::byte* out,
-                           const std::function<void(uint64_t rows)>& done) {
+Result<void> OneMagnitude::take(float magnitude) {
+    if (magnitude == 0 || magnitude == value_) return {};
+    if (value_ == 0) {
+        value_ = magnitude;
+        return {};
+    }
+    return unsupported("it has parts with scale " + std::to_string(value_) + " and with " +
+                       std::to_string(magnitude) +
+                       "; a ternary layer has one scale for all its weights");
+}
+
+Result<float> pack_ternary(quant::TernaryMatrix& matrix, RowRange rows, std::byte* out) {
     const uint64_t columns = matrix.shape().columns;
     const uint64_t step = matrix.row_step();
     if (rows.first % step != 0 || rows.count % step != 0) {
@@ -64,7 +55,8 @@ Result<float> pack_ternary(quant::TernaryMatrix& matrix, TernaryRows rows, std::
         BITNETD_TRY(matrix.read_rows(rows.first + row, count, part, part_scales));
         const size_t per_scale = part.size() / part_scales.size();
         for (size_t i = 0; i < part_scales.size(); ++i) {
-            auto taken = magnitude.take(part_scales[i], part.subspan(i * per_scale, per_scale));
+            apply_sign(part_scales[i], part.subspan(i * per_scale, per_scale));
+            auto taken = magnitude.take(std::fabs(part_scales[i]));
             if (!taken) {
                 return std::move(taken).error().within(
                     "row " + std::to_string(rows.first + row + i * per_scale / columns));
@@ -75,7 +67,6 @@ Result<float> pack_ternary(quant::TernaryMatrix& matrix, TernaryRows rows, std::
                                       reinterpret_cast<uint8_t*>(out));
             out += packed_bytes;
         }
-        done(count);
     }
     return magnitude.value();
 }

@@ -3,22 +3,28 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
+#include <cstdint>
 
 #include "common/base/result.h"
 #include "common/quant/ternary_matrix.h"
+#include "worker/prepare/row_range.h"
 
 namespace bitnetd::worker {
 
-struct TernaryRows {
-    uint64_t first = 0;  // a multiple of the matrix's row_step(), and so is count
-    uint64_t count = 0;
+// The one magnitude of a matrix, from the scales of its parts: types with scales of their own for
+// rows or blocks must have the same throughout, where parts of zeros may have the scale 0.
+class OneMagnitude {
+  public:
+    // The error says which two there are.
+    Result<void> take(float magnitude);
+    float value() const { return value_; }  // 0 when all was zero
+
+  private:
+    float value_ = 0;
 };
 
-// `out` has room for the packed rows. Called with the rows done after each part. Returns the scale
-// of the matrix: types with scales of their own for rows or blocks must have one magnitude
-// throughout, where blocks of zeros may have the scale 0. 0 for a matrix of zeros.
-Result<float> pack_ternary(quant::TernaryMatrix& matrix, TernaryRows rows, std::byte* out,
-                           const std::function<void(uint64_t rows)>& done);
+// Packs rows of the matrix, first and count multiples of its row_step(); `out` has room for them.
+// Returns their magnitude; 0 for rows of zeros.
+Result<float> pack_ternary(quant::TernaryMatrix& matrix, RowRange rows, std::byte* out);
 
 }  // namespace bitnetd::worker

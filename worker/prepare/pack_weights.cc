@@ -2,143 +2,44 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/base/check.h"
 #include "common/base/quote.h"
-#include "common/quant/float_rows.h"
 #include "worker/prepare/model_digest.h"
-#include "worker/prepare/pack_blocks.h"
-#include "worker/prepare/pack_screen.h"
+#include "worker/prepare/pack_tensor.h"
 #include "worker/prepare/pack_ternary.h"
 #include "worker/prepare/rope_table.h"
-#include "worker/prepare/ternary_values.h"
+#include "worker/topology/parallel_for.h"
 
 namespace bitnetd::worker {
 namespace {
 
-using shm::Packing;
 using shm::TensorEntry;
+using shm::TensorRole;
 
-constexpr uint64_t kValuesAtOnce = 1u << 18;
+// Stored bytes of one piece of a tensor: long enough to read from a disk, short enough that threads
+// finish together.
+constexpr uint64_t kPieceBytes = 2u << 20;
+// What a byte costs, for the progress: one to hash, one of a tensor, one of a matrix with a screen,
+// one of a rotary table.
+constexpr uint64_t kDigestCost = 1;
+constexpr uint64_t kTensorCost = 2;
+constexpr uint64_t kScreenCost = 4;
+constexpr uint64_t kRopeCost = 20;
 
-// Turns bytes done into percent of all work: the model is read twice, for the weights and for the
-// digest.
-class Meter {
-  public:
-    Meter(uint64_t total, const PercentSink& sink) : total_(total), sink_(sink) {}
-
-    void add(uint64_t bytes) {
-        done_ += bytes;
-        const auto percent = static_cast<uint32_t>(std::min<uint64_t>(100, done_ * 100 / total_));
-        if (percent == shown_ || !sink_) return;
-        shown_ = percent;
-        sink_(percent);
-    }
-
-  private:
-    uint64_t total_;
-    const PercentSink& sink_;
-    uint64_t done_ = 0;
-    uint32_t shown_ = 0;
+// Rows of one planned tensor, for one thread.
+struct Piece {
+    size_t tensor;
+    RowRange rows;
+    uint64_t cost;
+    float scale = 1;  // of these rows, once packed
 };
 
-class TensorPacker {
-  public:
-    TensorPacker(ModelInput& input, const PlannedTensor& tensor, Meter& meter)
-        : input_(input), tensor_(*tensor.source), planned_(tensor), meter_(meter) {}
-
-    // Returns the scale of the tensor: 1 unless it is ternary.
-    Result<float> pack(std::byte* out) {
-        const TensorEntry& entry = planned_.entry;
-        switch (entry.packing) {
-            case Packing::kTernary2Bit:
-                return pack_digits(out);
-            case Packing::kF32:
-                BITNETD_TRY(pack_f32(reinterpret_cast<float*>(out)));
-                break;
-            case Packing::kF16:
-            case Packing::kBF16:
-                BITNETD_TRY(pack_halves(out));
-                break;
-            case Packing::kBlocks:
-                BITNETD_TRY(pack_blocks(input_, planned_, out, [&](uint64_t rows) { note(rows); }));
-                break;
-        }
-        return 1.0f;
-    }
-
-  private:
-    uint64_t columns() const { return tensor_.shape.columns; }
-    // A range of a fused vector counts by its values, of a matrix by its rows.
-    bool is_vector() const { return tensor_.shape.rows == 1; }
-
-    void note(uint64_t rows) { meter_.add(tensor_.bytes * rows / tensor_.shape.rows); }
-
-    Result<float> pack_digits(std::byte* out) {
-        std::unique_ptr<quant::TernaryMatrix> matrix;
-        if (tensor_.ternary) {
-            BITNETD_ASSIGN(matrix, input_.open_ternary(tensor_));
-        } else {
-            matrix = read_as_ternary(input_, tensor_);
-        }
-        BITNETD_ASSIGN(float scale, pack_ternary(*matrix, {planned_.first_row, planned_.entry.rows},
-                                                 out, [&](uint64_t rows) { note(rows); }));
-        if (planned_.scale == nullptr) return scale;
-        float factor = 0;
-        BITNETD_TRY(input_.read_floats(*planned_.scale, 0, 1, {&factor, 1}));
-        return scale * factor;
-    }
-
-    // Calls f(first row, rows) for parts of the planned rows.
-    template <typename F>
-    Result<void> for_parts(F f) {
-        const uint64_t rows = planned_.entry.rows;
-        const uint64_t at_once = std::max<uint64_t>(1, kValuesAtOnce / columns());
-        for (uint64_t row = 0; row < rows; row += at_once) {
-            const uint64_t count = std::min(at_once, rows - row);
-            BITNETD_TRY(f(row, count));
-            note(count);
-        }
-        return {};
-    }
-
-    Result<void> pack_f32(float* out) {
-        if (is_vector() && columns() != planned_.entry.columns) return pack_part_of_vector(out);
-        return for_parts([&](uint64_t row, uint64_t count) {
-            return input_.read_floats(tensor_, planned_.first_row + row, count,
-                                      {out + row * columns(), count * columns()});
-        });
-    }
-
-    // The bias of one part of a fused matrix.
-    Result<void> pack_part_of_vector(float* out) {
-        std::vector<float> all(columns());
-        BITNETD_TRY(input_.read_floats(tensor_, 0, 1, all));
-        std::copy_n(all.data() + planned_.first_row, planned_.entry.columns, out);
-        return {};
-    }
-
-    // 16-bit floats are kept as they are; reading them as floats checks that they are finite.
-    Result<void> pack_halves(std::byte* out) {
-        std::vector<float> values;
-        return for_parts([&](uint64_t row, uint64_t count) -> Result<void> {
-            values.resize(count * columns());
-            BITNETD_TRY(input_.read_floats(tensor_, planned_.first_row + row, count, values));
-            const size_t row_bytes = columns() * sizeof(uint16_t);
-            return input_.read_bytes(tensor_, planned_.first_row + row, count,
-                                     {out + row * row_bytes, count * row_bytes});
-        });
-    }
-
-    ModelInput& input_;
-    const ModelTensor& tensor_;
-    const PlannedTensor& planned_;
-    Meter& meter_;
-};
-
-Result<void> pack_rope(const PackInput& input, const TensorEntry& entry, std::byte* out) {
+Result<void> pack_rope(const PackInput& input, const TensorEntry& entry, RowRange rows,
+                       std::byte* out) {
     std::vector<float> factors;
     if (const ModelTensor* tensor = input.plan.rope_factors) {
         factors.resize(tensor->shape.columns);
@@ -153,7 +54,9 @@ Result<void> pack_rope(const PackInput& input, const TensorEntry& entry, std::by
         .factors = factors,
         .scaling = windowed ? RopeScaling{} : input.model.rope_scaling,
     };
-    return fill_rope_table(table, {reinterpret_cast<float*>(out), entry.bytes / sizeof(float)});
+    auto* const row = reinterpret_cast<float*>(out) + rows.first * entry.columns;
+    return fill_rope_table(table, static_cast<uint32_t>(rows.first),
+                           {row, rows.count * entry.columns});
 }
 
 shm::WeightsHeader make_header(const PackInput& input) {
@@ -187,43 +90,156 @@ shm::WeightsHeader make_header(const PackInput& input) {
     return header;
 }
 
+class Packer {
+  public:
+    Packer(const PackInput& input, std::span<std::byte> segment) : in_(input), segment_(segment) {}
+
+    Result<void> divide() {
+        for (size_t i = 0; i < in_.plan.tensors.size(); ++i) {
+            auto added = add_pieces(i);
+            if (!added) return std::move(added).error().within(name_of(i));
+        }
+        return {};
+    }
+
+    Result<void> run(ThreadPool* pool, const PercentSink& percent) {
+        uint64_t cost = kDigestCost * in_.input.file_bytes();
+        for (const Piece& piece : pieces_)
+            cost += piece.cost;
+        ProgressMeter meter(cost, percent);
+        // The digest begins first: it reads all files in order, which cannot be divided.
+        return parallel_for(pool, pieces_.size() + 1, [&](size_t index) {
+            return index == 0 ? digest(meter) : work_on(pieces_[index - 1], meter);
+        });
+    }
+
+    // Once all pieces are done.
+    Result<void> write_head() {
+        BITNETD_ASSIGN(const std::vector<float> scales, scales_of_tensors());
+        std::byte* out = segment_.data() + sizeof(shm::WeightsHeader);
+        for (size_t i = 0; i < scales.size(); ++i, out += sizeof(TensorEntry)) {
+            TensorEntry entry = in_.plan.tensors[i].entry;
+            entry.scale = scales[i];
+            std::memcpy(out, &entry, sizeof entry);
+        }
+        shm::WeightsHeader header = make_header(in_);
+        std::copy(std::begin(digest_), std::end(digest_), header.digest);
+        header.magic = shm::kWeightsMagic;
+        std::memcpy(segment_.data(), &header, sizeof header);
+        return {};
+    }
+
+  private:
+    std::string name_of(size_t tensor) const {
+        const ModelTensor* const source = in_.plan.tensors[tensor].source;
+        return source == nullptr ? "rotary table" : "tensor " + quote(source->name);
+    }
+    std::byte* bytes_of(const TensorEntry& entry) { return segment_.data() + entry.offset; }
+
+    Result<void> add_pieces(size_t index) {
+        const PlannedTensor& tensor = in_.plan.tensors[index];
+        const TensorEntry& entry = tensor.entry;
+        if (tensor.source == nullptr) {
+            add_rows(index, 1, entry.bytes, kRopeCost);
+            return {};
+        }
+        if (entry.role == TensorRole::kScreen || entry.role == TensorRole::kScreenErrors) return {};
+        BITNETD_ASSIGN(const uint64_t step, rows_to_cut_at(in_.input, tensor));
+        const uint64_t stored = tensor.source->bytes / tensor.source->shape.rows * entry.rows;
+        add_rows(index, step, stored, screen_of(tensor) ? kScreenCost : kTensorCost);
+        return {};
+    }
+
+    // Pieces of about kPieceBytes, cut at multiples of `step` rows.
+    void add_rows(size_t index, uint64_t step, uint64_t bytes, uint64_t cost) {
+        const uint64_t rows = in_.plan.tensors[index].entry.rows;
+        const uint64_t row_bytes = std::max<uint64_t>(1, bytes / rows);
+        const uint64_t at_once = std::max<uint64_t>(1, kPieceBytes / row_bytes / step) * step;
+        for (uint64_t row = 0; row < rows; row += at_once) {
+            const uint64_t count = std::min(at_once, rows - row);
+            pieces_.push_back({index, {row, count}, cost * row_bytes * count});
+        }
+    }
+
+    // The screen is planned with the matrix's source, its errors behind it.
+    std::optional<ScreenMemory> screen_of(const PlannedTensor& matrix) {
+        for (size_t i = 0; i < in_.plan.tensors.size(); ++i) {
+            const PlannedTensor& screen = in_.plan.tensors[i];
+            if (screen.entry.role != TensorRole::kScreen || screen.source != matrix.source)
+                continue;
+            const TensorEntry& errors = in_.plan.tensors.at(i + 1).entry;
+            BITNETD_CHECK(errors.role == TensorRole::kScreenErrors);
+            return ScreenMemory{
+                bytes_of(screen.entry),
+                {reinterpret_cast<float*>(bytes_of(errors)), errors.bytes / sizeof(float)}};
+        }
+        return std::nullopt;
+    }
+
+    Result<void> work_on(Piece& piece, ProgressMeter& meter) {
+        auto scale = pack(piece);
+        if (!scale) return std::move(scale).error().within(name_of(piece.tensor));
+        piece.scale = *scale;
+        meter.add(piece.cost);
+        return {};
+    }
+
+    Result<float> pack(const Piece& piece) {
+        const PlannedTensor& tensor = in_.plan.tensors[piece.tensor];
+        std::byte* const out = bytes_of(tensor.entry);
+        if (tensor.source == nullptr) {
+            BITNETD_TRY(pack_rope(in_, tensor.entry, piece.rows, out));
+            return 1.0f;
+        }
+        const auto screen = screen_of(tensor);
+        return pack_rows(in_.input, tensor, piece.rows, {out, screen ? &*screen : nullptr});
+    }
+
+    Result<void> digest(ProgressMeter& meter) {
+        return digest_model(in_.input, digest_,
+                            [&](uint64_t bytes) { meter.add(kDigestCost * bytes); });
+    }
+
+    // As the directory has them: 1 for what is not ternary.
+    Result<std::vector<float>> scales_of_tensors() const {
+        std::vector<OneMagnitude> magnitudes(in_.plan.tensors.size());
+        for (const Piece& piece : pieces_) {
+            auto taken = magnitudes[piece.tensor].take(piece.scale);
+            if (taken.ok()) continue;
+            return std::move(taken)
+                .error()
+                .within("row " + std::to_string(piece.rows.first))
+                .within(name_of(piece.tensor));
+        }
+        std::vector<float> scales(magnitudes.size(), 1.0f);
+        for (size_t i = 0; i < scales.size(); ++i) {
+            const PlannedTensor& tensor = in_.plan.tensors[i];
+            if (tensor.entry.packing != shm::Packing::kTernary2Bit) continue;
+            float factor = 1;
+            if (tensor.scale != nullptr)
+                BITNETD_TRY(in_.input.read_floats(*tensor.scale, 0, 1, {&factor, 1}));
+            scales[i] = magnitudes[i].value() * factor;
+        }
+        return scales;
+    }
+
+    const PackInput& in_;
+    const std::span<std::byte> segment_;
+    std::vector<Piece> pieces_;  // in order of the plan's tensors and their rows
+    uint8_t digest_[16] = {};
+};
+
 }  // namespace
 
-Result<void> pack_weights(const PackInput& input, std::span<std::byte> segment,
+Result<void> pack_weights(const PackInput& input, std::span<std::byte> segment, ThreadPool* pool,
                           const PercentSink& percent) {
     BITNETD_CHECK(segment.size() == input.plan.segment_bytes);
     BITNETD_CHECK(reinterpret_cast<uintptr_t>(segment.data()) % shm::kTensorAlignment == 0);
     BITNETD_CHECK(input.end_ids.size() <= shm::kEndIdsMax);
-    Meter meter(2 * input.input.file_bytes(), percent);
-    std::vector<TensorEntry> entries;
-    entries.reserve(input.plan.tensors.size());
-    for (const PlannedTensor& tensor : input.plan.tensors) {
-        TensorEntry entry = tensor.entry;
-        std::byte* out = segment.data() + entry.offset;
-        if (tensor.source == nullptr) {
-            BITNETD_TRY(pack_rope(input, entry, out));
-        } else if (entry.role == shm::TensorRole::kScreen) {
-            const TensorEntry& errors = (&tensor + 1)->entry;  // its errors are planned behind it
-            BITNETD_CHECK(errors.role == shm::TensorRole::kScreenErrors);
-            BITNETD_TRY(pack_screen(input.input, *tensor.source, out,
-                                    {reinterpret_cast<float*>(segment.data() + errors.offset),
-                                     errors.bytes / sizeof(float)}));
-        } else if (entry.role != shm::TensorRole::kScreenErrors) {
-            auto scale = TensorPacker(input.input, tensor, meter).pack(out);
-            if (!scale)
-                return std::move(scale).error().within("tensor " + quote(tensor.source->name));
-            entry.scale = *scale;
-        }
-        entries.push_back(entry);
-    }
-    std::memcpy(segment.data() + sizeof(shm::WeightsHeader), entries.data(),
-                entries.size() * sizeof(TensorEntry));
-    shm::WeightsHeader header = make_header(input);
-    BITNETD_TRY(
-        digest_model(input.input, header.digest, [&](uint64_t bytes) { meter.add(bytes); }));
-    header.magic = shm::kWeightsMagic;
-    std::memcpy(segment.data(), &header, sizeof header);
-    return {};
+    Packer packer(input, segment);
+    BITNETD_TRY(packer.divide());
+    BITNETD_TRY(packer.run(pool, percent));
+    return packer.write_head();
 }
 
 }  // namespace bitnetd::worker

@@ -58,8 +58,9 @@ Result<Preparation> Preparation::open(std::unique_ptr<ModelInput> input,
     return out;
 }
 
-Result<void> Preparation::pack(std::span<std::byte> segment, const PercentSink& percent) const {
-    return pack_weights({*input_, model_, plan_, end_ids_}, segment, percent);
+Result<void> Preparation::pack(std::span<std::byte> segment, const PercentSink& percent,
+                               ThreadPool* pool) const {
+    return pack_weights({*input_, model_, plan_, end_ids_}, segment, pool, percent);
 }
 
 shm::ModelFacts Preparation::facts(std::span<const std::byte> segment) const {

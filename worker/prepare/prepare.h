@@ -31,7 +31,9 @@ namespace bitnetd::worker {
 struct AccuracyOptions {
     quant::AccuracyMinima minima;
     BlockInputs block_inputs = BlockInputs::kInt8;
-    std::string kernel_isa = "auto";  // the kernel table to prefer
+    Bf16Inputs bf16_inputs = Bf16Inputs::kFloat;
+    std::string kernel_isa = "auto";              // the kernel table to prefer
+    const kernels::KernelTable* table = nullptr;  // where it was chosen already
 };
 
 // What an operator may say about a model beside its files.
@@ -39,6 +41,7 @@ struct PrepareOptions {
     LayoutOptions layout;
     ModelOverrides overrides;
     AccuracyOptions accuracy;
+    bool huge_pages = true;  // for the packed weights, where the kernel gives them
 };
 
 class Preparation {
@@ -53,8 +56,10 @@ class Preparation {
     const Hyperparameters& model() const { return model_; }
     const WeightsPlan& plan() const { return plan_; }
 
-    // Fills weights_bytes() of zeroed memory, aligned to shm::kTensorAlignment.
-    Result<void> pack(std::span<std::byte> segment, const PercentSink& percent) const;
+    // Fills weights_bytes() of zeroed memory, aligned to shm::kTensorAlignment, on all threads of
+    // the pool; without one, on the calling thread.
+    Result<void> pack(std::span<std::byte> segment, const PercentSink& percent,
+                      ThreadPool* pool = nullptr) const;
 
     // What the supervisor tells others about the model, from a segment that pack() filled.
     shm::ModelFacts facts(std::span<const std::byte> segment) const;

@@ -77,14 +77,16 @@ Result<std::vector<double>> angle_steps(const RopeTable& table) {
 
 }  // namespace
 
-Result<void> fill_rope_table(const RopeTable& table, std::span<float> out) {
+Result<void> fill_rope_table(const RopeTable& table, uint32_t first, std::span<float> out) {
     const size_t pairs = table.rope_dims / 2;
     BITNETD_CHECK(table.factors.empty() || table.factors.size() == pairs);
-    BITNETD_CHECK(out.size() == size_t{table.context} * table.rope_dims);
+    const size_t positions = out.size() / table.rope_dims;
+    BITNETD_CHECK(out.size() == positions * table.rope_dims);
+    BITNETD_CHECK(positions <= table.context && first <= table.context - positions);
     BITNETD_ASSIGN(const std::vector<double> steps, angle_steps(table));
     const double length = magnitude(table.scaling);
-    for (uint32_t position = 0; position < table.context; ++position) {
-        float* row = out.data() + size_t{position} * table.rope_dims;
+    for (uint32_t position = first; position < first + positions; ++position) {
+        float* row = out.data() + size_t{position - first} * table.rope_dims;
         for (size_t pair = 0; pair < pairs; ++pair) {
             const double angle = position * steps[pair];
             row[pair] = static_cast<float>(length * portable::cos(angle));

@@ -12,16 +12,17 @@
 namespace bitnetd::worker {
 
 struct RopeTable {
-    uint32_t context = 0;
+    uint32_t context = 0;            // positions
     uint32_t rope_dims = 0;          // even
     double base = 0;                 // >= 1
     std::span<const float> factors;  // none, or one for every pair: its angle is divided by it
     RopeScaling scaling;
 };
 
-// out float [context][rope_dims]: of each position the cosines of all pairs, then their sines.
+// out float [positions][rope_dims], of positions of the table from `first` on: of each the cosines
+// of all pairs, then their sines.
 //   angle(position, pair) = position * base^(-2 pair / rope_dims) / factors[pair], then scaled
 // A factor that is not above zero is refused.
-Result<void> fill_rope_table(const RopeTable& table, std::span<float> out);
+Result<void> fill_rope_table(const RopeTable& table, uint32_t first, std::span<float> out);
 
 }  // namespace bitnetd::worker

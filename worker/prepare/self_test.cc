@@ -72,9 +72,13 @@ std::array<uint32_t, kSelfTestIds> self_test_ids(uint32_t vocab) {
 }
 
 Result<std::vector<float>> self_test_values(const WeightsView& weights,
-                                            const kernels::KernelTable& table) {
+                                            const kernels::KernelTable& table, ThreadPool* pool) {
     const Prompt prompt(weights);
-    BITNETD_ASSIGN(const auto pool, ThreadPool::create({{0}, false, 0}));
+    std::unique_ptr<ThreadPool> own;
+    if (pool == nullptr) {
+        BITNETD_ASSIGN(own, ThreadPool::create({{0}, false, 0}));
+        pool = own.get();
+    }
     TransformerEngine engine(weights, table, *pool, prompt.layout(), prompt.count());
     engine.step(prompt.rows(), {});
     std::vector<float> values;
@@ -95,9 +99,9 @@ Result<std::vector<float>> self_test_values(const WeightsView& weights,
 }
 
 Result<void> compare_tables(const WeightsView& weights, const kernels::KernelTable& table,
-                            const kernels::KernelTable& other) {
-    BITNETD_ASSIGN(const auto values, self_test_values(weights, table));
-    BITNETD_ASSIGN(const auto others, self_test_values(weights, other));
+                            const kernels::KernelTable& other, ThreadPool* pool) {
+    BITNETD_ASSIGN(const auto values, self_test_values(weights, table, pool));
+    BITNETD_ASSIGN(const auto others, self_test_values(weights, other, pool));
     for (size_t i = 0; i < values.size(); ++i) {
         if (std::bit_cast<uint32_t>(values[i]) == std::bit_cast<uint32_t>(others[i])) continue;
         return Error{ErrorCode::kInvalid,

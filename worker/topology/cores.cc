@@ -31,6 +31,35 @@ std::string own_cgroup() {
     return {};
 }
 
+std::vector<int> cores_of(std::span<const NumaNode> nodes) {
+    std::vector<int> cores;
+    for (const NumaNode& node : nodes)
+        cores.insert(cores.end(), node.cores.begin(), node.cores.end());
+    return cores;
+}
+
+// `cores` by node, without the nodes that have none of them.
+std::vector<NumaNode> near(std::span<const NumaNode> nodes, std::span<const int> cores) {
+    std::vector<NumaNode> out;
+    for (const NumaNode& node : nodes) {
+        NumaNode part{node.number, {}};
+        for (const int core : node.cores) {
+            if (std::ranges::find(cores, core) != cores.end()) part.cores.push_back(core);
+        }
+        if (!part.cores.empty()) out.push_back(std::move(part));
+    }
+    return out;
+}
+
+// Share `index`, as if there were no quota.
+CoreShare split_evenly(std::span<const int> cores, int workers, int index) {
+    const auto count = static_cast<int64_t>(cores.size());
+    if (workers > count) return {{cores[static_cast<size_t>(index % count)]}, false, {}};
+    const Range part = slice(count, workers, index);
+    const auto first = cores.begin() + part.begin;
+    return {std::vector<int>(first, first + part.count()), true, {}};
+}
+
 bool parse_number(std::string_view text, int64_t& number) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     return error == std::errc() && end == text.data() + text.size();
@@ -77,26 +106,35 @@ int quota_cores(const std::string& root, std::string_view path) {
     }
 }
 
-CoreShare split_cores(std::span<const int> cores, int quota, int workers, int index) {
-    BITNETD_CHECK(!cores.empty());
+CoreShare split_cores(std::span<const NumaNode> nodes, int quota, int workers, int index) {
     BITNETD_CHECK(index >= 0);
     BITNETD_CHECK(index < workers);
+    std::vector<int> cores = cores_of(nodes);
+    BITNETD_CHECK(!cores.empty());
     const bool limited = quota != kNoQuota && static_cast<size_t>(quota) < cores.size();
-    if (limited) cores = cores.first(static_cast<size_t>(quota));
-    const int64_t count = static_cast<int64_t>(cores.size());
-    if (workers > count) return {{cores[static_cast<size_t>(index % count)]}, false};
-    const Range part = slice(count, workers, index);
-    const auto first = cores.begin() + part.begin;
-    return {std::vector<int>(first, first + part.count()), !limited};
+    // Under a quota threads are not pinned: they are near no node in particular.
+    if (limited) {
+        cores.resize(static_cast<size_t>(quota));
+    } else if (const int count = static_cast<int>(nodes.size()); workers % count == 0) {
+        const int per_node = workers / count;
+        cores = nodes[static_cast<size_t>(index / per_node)].cores;
+        workers = per_node;
+        index %= per_node;
+    }
+    CoreShare share = split_evenly(cores, workers, index);
+    share.exclusive = share.exclusive && !limited;
+    share.nodes = near(nodes, share.cores);
+    return share;
 }
 
-Result<CoreShare> share_of_worker(int workers, int index) {
+Result<CoreShare> share_of_worker(const NumaMachine& machine, int workers, int index) {
     if (workers < 1 || index < 0 || index >= workers) {
         return invalid("worker " + std::to_string(index) + " of " + std::to_string(workers) +
                        ": no such worker");
     }
     BITNETD_ASSIGN(const std::vector<int> cores, affinity_cores());
-    return split_cores(cores, quota_cores("/sys/fs/cgroup", own_cgroup()), workers, index);
+    return split_cores(machine.nodes_of(cores), quota_cores("/sys/fs/cgroup", own_cgroup()),
+                       workers, index);
 }
 
 }  // namespace bitnetd::worker

@@ -1,5 +1,6 @@
 // Which cores a CPU worker may use: those of the process's affinity mask, no more of them than the
-// cgroup's CPU quota pays for, split evenly over the workers. Reads /proc and /sys: called once,
+// cgroup's CPU quota pays for, split evenly over the workers and, where there are as many workers
+// as NUMA nodes or a multiple, so that none spans two nodes. Reads /proc and /sys: called once,
 // before the process confines itself.
 #pragma once
 
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "worker/topology/numa.h"
 
 namespace bitnetd::worker {
 
@@ -19,10 +21,11 @@ struct CoreShare {
     // must be free to place the threads (another container may have the same core numbers), and
     // spinning would burn the quota.
     bool exclusive = false;
+    std::vector<NumaNode> nodes;  // those cores by the memory they are near
 };
 
 // Share `index` of `workers` of this machine's usable cores.
-Result<CoreShare> share_of_worker(int workers, int index);
+Result<CoreShare> share_of_worker(const NumaMachine& machine, int workers, int index);
 
 // The parts of share_of_worker(), for tests.
 
@@ -40,7 +43,8 @@ int parse_cpu_max(std::string_view text);
 // `root`, normally /sys/fs/cgroup. Files that are not there do not limit.
 int quota_cores(const std::string& root, std::string_view path);
 
-// Splits `cores`, of which a quota may allow fewer. Needs cores not empty, 0 <= index < workers.
-CoreShare split_cores(std::span<const int> cores, int quota, int workers, int index);
+// Splits the cores of `nodes`, of which a quota may allow fewer. Needs a core, 0 <= index <
+// workers.
+CoreShare split_cores(std::span<const NumaNode> nodes, int quota, int workers, int index);
 
 }  // namespace bitnetd::worker

@@ -199,5 +199,64 @@ TEST(HugePages, CollapsedBytesAreCountedByTheKernelToo) {
         << "no whole page in it";
 }
 
+TEST(HugePages, WhatWasNeverWrittenCanBeCollapsedAndIsZero) {
+    const Fd written = memfd(2 * kHugePageBytes), fresh = memfd(2 * kHugePageBytes);
+    auto before = Segment::map_aligned(written.get(), Access::kReadWrite);
+    auto after = Segment::map_aligned(fresh.get(), Access::kReadWrite);
+    ASSERT_TRUE(before.ok() && after.ok());
+    std::memset(before->mutable_data(), 1, before->bytes());
+    const uint64_t granted = collapse_huge(before->mutable_data(), before->bytes());
+    const uint64_t collapsed = collapse_huge(after->mutable_data(), after->bytes());
+    if (granted == before->bytes()) {
+        EXPECT_EQ(collapsed, granted);
+    }
+    EXPECT_EQ(huge_bytes(after->data()), collapsed);
+    EXPECT_TRUE(std::all_of(after->data(), after->data() + after->bytes(),
+                            [](std::byte value) { return value == std::byte{0}; }));
+}
+
+TEST(HugePages, AreMappedAtOnceForAReader) {
+    const Fd fd = memfd(3 * kHugePageBytes);
+    uint64_t collapsed = 0;
+    {
+        auto writer = Segment::map_aligned(fd.get(), Access::kReadWrite);
+        ASSERT_TRUE(writer.ok());
+        collapsed = collapse_huge(writer->mutable_data(), writer->bytes());
+    }
+    const auto reader = Segment::map_aligned(fd.get(), Access::kRead);
+    ASSERT_TRUE(reader.ok());
+    EXPECT_EQ(huge_bytes(reader->data()), 0u) << "nothing was read";
+    EXPECT_EQ(map_huge_now(*reader), collapsed);
+    const Fd small = memfd(kHugePageBytes);
+    const auto plain = Segment::map_aligned(small.get(), Access::kRead);
+    ASSERT_TRUE(plain.ok());
+    EXPECT_EQ(map_huge_now(*plain), huge_bytes(plain->data()));
+}
+
+// Where no pages are reserved, which is the rule, only the fallback is seen.
+TEST(Arena, IsOnReservedPagesOrFallsBack) {
+    const auto plain = create_arena(kHugePageBytes, false);
+    ASSERT_TRUE(plain.ok());
+    EXPECT_FALSE(plain->is_reserved);
+    EXPECT_FALSE(is_on_reserved_pages(plain->fd.get()));
+    const auto wanted = create_arena(kHugePageBytes + 1, true);
+    ASSERT_TRUE(wanted.ok());
+    EXPECT_EQ(is_on_reserved_pages(wanted->fd.get()), wanted->is_reserved);
+    ASSERT_TRUE(seal_size(wanted->fd.get()).ok());
+    auto segment = Segment::map_aligned(wanted->fd.get(), Access::kReadWrite);
+    ASSERT_TRUE(segment.ok());
+    EXPECT_EQ(segment->bytes(), wanted->is_reserved ? 2 * kHugePageBytes : kHugePageBytes + 1);
+    std::memset(segment->mutable_data(), 1, segment->bytes());
+    if (wanted->is_reserved) {
+        EXPECT_EQ(huge_bytes(segment->data()), 2 * kHugePageBytes);
+    }
+}
+
+TEST(Arena, MoreThanIsReservedIsNoError) {
+    const auto arena = create_arena(kSegmentBytesMax, true);
+    ASSERT_TRUE(arena.ok()) << arena.error().message;
+    EXPECT_FALSE(arena->is_reserved);
+}
+
 }  // namespace
 }  // namespace bitnetd::shm

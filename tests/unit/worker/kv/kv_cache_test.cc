@@ -40,6 +40,26 @@ class KvCacheTest : public ::testing::Test {
     KvCache cache_{layout_, arena_, /*slots_max=*/4, /*context_max=*/8 * kPageTokens};
 };
 
+TEST_F(KvCacheTest, TellsHowFarTheArenaIsUsedBeforeItIs) {
+    uint64_t grown = 0;
+    KvCache cache(layout_, arena_, 4, 8 * kPageTokens, [&](uint64_t end) { grown = end; });
+    EXPECT_EQ(grown, 0u);
+    const auto expect_covered = [&](uint32_t slot, uint32_t pages) {
+        for (uint32_t i = 0; i < pages; ++i) {
+            const auto end =
+                static_cast<uint64_t>(cache.pages(slot)[i] - arena_.data()) + layout_.page_bytes();
+            EXPECT_LE(end, grown) << "page " << i;
+        }
+    };
+    ASSERT_TRUE(cache.reserve(0, 2 * kPageTokens));
+    expect_covered(0, 2);
+    EXPECT_EQ(grown, 2 * layout_.page_bytes());
+    cache.release(0);
+    ASSERT_TRUE(cache.reserve(1, 3 * kPageTokens));
+    expect_covered(1, 3);
+    EXPECT_EQ(grown, 3 * layout_.page_bytes()) << "what was used before is used again";
+}
+
 TEST_F(KvCacheTest, GivesWhatWasAskedOrNothing) {
     EXPECT_EQ(cache_.pages_total(), 10u);
     EXPECT_TRUE(cache_.reserve(0, 7 * kPageTokens + 1));

@@ -24,31 +24,6 @@ namespace {
 
 constexpr float kRuledOut = -std::numeric_limits<float>::infinity();
 
-// One matrix, as pack_screen() reads it.
-class MatrixInput final : public ModelInput {
-  public:
-    explicit MatrixInput(std::span<const float> values) : values_(values) {}
-
-    uint64_t file_bytes() const override { return values_.size_bytes(); }
-    Result<void> read_all(const ByteSink&) override { return {}; }
-    Result<void> read_floats(const ModelTensor& tensor, uint64_t first, uint64_t count,
-                             std::span<float> out) override {
-        const auto rows =
-            values_.subspan(first * tensor.shape.columns, count * tensor.shape.columns);
-        std::copy(rows.begin(), rows.end(), out.begin());
-        return {};
-    }
-    Result<void> read_bytes(const ModelTensor&, uint64_t, uint64_t, std::span<std::byte>) override {
-        return invalid("not stored");
-    }
-    Result<std::unique_ptr<quant::TernaryMatrix>> open_ternary(const ModelTensor&) override {
-        return invalid("not ternary");
-    }
-
-  private:
-    std::span<const float> values_;
-};
-
 enum class Kind { kNormal, kLastBits, kTwins, kScaled, kZeros, kHuge, kCount };
 
 // An output matrix with its screen, as a weights view.
@@ -65,9 +40,11 @@ class Model {
         codes_ = AlignedArray<std::byte>(
             static_cast<size_t>(kernels::block_matrix_bytes(kScreenFormat, vocab, hidden)));
         std::fill(codes_.span().begin(), codes_.span().end(), std::byte{0});
-        MatrixInput input(values_);
-        const ModelTensor tensor{"output.weight", quant::Type::kF32, {vocab, hidden}, 0, false};
-        if (!pack_screen(input, tensor, codes_.data(), errors_).ok()) std::abort();
+        ScreenPacker packer(hidden);
+        for (uint32_t i = 0; i < vocab; ++i) {
+            packer.pack(std::span<const float>(values_).subspan(size_t{i} * hidden, hidden), i,
+                        codes_.data(), std::span(errors_).subspan(2 * size_t{i}).first<2>());
+        }
 
         view.header.vocab = vocab;
         view.header.hidden = hidden;

@@ -19,7 +19,7 @@ RopeTable shape(uint32_t context, uint32_t rope_dims, double base) {
 
 std::vector<float> filled(const RopeTable& table) {
     std::vector<float> out(size_t{table.context} * table.rope_dims);
-    EXPECT_TRUE(fill_rope_table(table, out).ok());
+    EXPECT_TRUE(fill_rope_table(table, 0, out).ok());
     return out;
 }
 
@@ -50,6 +50,19 @@ constexpr auto kPlain = [](size_t, long double step) { return step; };
 TEST(RopeTable, HoldsCosinesThenSines) {
     expect_table(shape(512, 64, 10'000), kPlain);
     expect_table(shape(4'096, 128, 500'000), kPlain);
+}
+
+TEST(RopeTable, IsTheSameInPieces) {
+    const RopeTable table = shape(100, 8, 10'000);
+    const std::vector<float> whole = filled(table);
+    std::vector<float> pieces(whole.size());
+    for (uint32_t first = 0; first < 100; first += 33) {
+        const size_t positions = std::min<size_t>(33, 100 - first);
+        ASSERT_TRUE(
+            fill_rope_table(table, first, std::span(pieces).subspan(first * 8, positions * 8))
+                .ok());
+    }
+    EXPECT_EQ(pieces, whole);
 }
 
 TEST(RopeTable, DividesByFactorsAndScalesAngles) {
@@ -88,13 +101,13 @@ TEST(RopeTable, RefusesFactorsThatAreNotAboveZero) {
     for (const float bad : {0.0f, -1.0f, std::nanf("")}) {
         const std::vector<float> factors{1.0f, bad};
         table.factors = factors;
-        const auto refused = fill_rope_table(table, out);
+        const auto refused = fill_rope_table(table, 0, out);
         ASSERT_FALSE(refused.ok());
         EXPECT_NE(refused.error().message.find("factor 1"), std::string::npos);
     }
     const std::vector<float> tiny{1.0f, std::numeric_limits<float>::min()};
     table.factors = tiny;
-    EXPECT_FALSE(fill_rope_table(table, out).ok());
+    EXPECT_FALSE(fill_rope_table(table, 0, out).ok());
 }
 
 }  // namespace

@@ -68,9 +68,10 @@ TEST_F(CgroupTree, MissingFilesDoNotLimit) {
 
 TEST(SplitCores, WorkersGetDisjointEvenShares) {
     const std::vector<int> cores = {0, 1, 2, 3, 8, 9, 10};
+    const std::vector<NumaNode> nodes = {{0, cores}};
     std::set<int> seen;
     for (int worker = 0; worker < 3; ++worker) {
-        const CoreShare share = split_cores(cores, kNoQuota, 3, worker);
+        const CoreShare share = split_cores(nodes, kNoQuota, 3, worker);
         EXPECT_TRUE(share.exclusive);
         EXPECT_GE(share.cores.size(), 2u);
         EXPECT_LE(share.cores.size(), 3u);
@@ -81,30 +82,75 @@ TEST(SplitCores, WorkersGetDisjointEvenShares) {
 }
 
 TEST(SplitCores, AQuotaBelowTheMaskLimitsAndForbidsPinning) {
-    const std::vector<int> cores = {0, 1, 2, 3};
-    const CoreShare share = split_cores(cores, 2, 1, 0);
+    const std::vector<NumaNode> nodes = {{0, {0, 1, 2, 3}}};
+    const CoreShare share = split_cores(nodes, 2, 1, 0);
     EXPECT_EQ(share.cores.size(), 2u);
     EXPECT_FALSE(share.exclusive);
-    EXPECT_TRUE(split_cores(cores, 4, 1, 0).exclusive)
+    EXPECT_TRUE(split_cores(nodes, 4, 1, 0).exclusive)
         << "a quota of the whole mask limits nothing";
 }
 
 TEST(SplitCores, MoreWorkersThanCoresShareThem) {
     const std::vector<int> cores = {4, 5};
     for (int worker = 0; worker < 5; ++worker) {
-        const CoreShare share = split_cores(cores, kNoQuota, 5, worker);
+        const CoreShare share = split_cores(std::vector<NumaNode>{{0, cores}}, kNoQuota, 5, worker);
         EXPECT_EQ(share.cores, std::vector<int>{cores[static_cast<size_t>(worker % 2)]});
         EXPECT_FALSE(share.exclusive);
     }
 }
 
+const std::vector<NumaNode> kTwoNodes = {{0, {0, 1, 2, 3}}, {2, {4, 5, 6, 7}}};
+
+TEST(SplitCores, AWorkerPerNodeStaysOnIt) {
+    for (const int workers : {2, 4}) {
+        for (int worker = 0; worker < workers; ++worker) {
+            const CoreShare share = split_cores(kTwoNodes, kNoQuota, workers, worker);
+            const NumaNode& node = kTwoNodes[static_cast<size_t>(worker * 2 / workers)];
+            EXPECT_EQ(share.cores.size(), static_cast<size_t>(8 / workers));
+            ASSERT_EQ(share.nodes.size(), 1u);
+            EXPECT_EQ(share.nodes[0].number, node.number);
+            EXPECT_EQ(share.nodes[0].cores, share.cores);
+            EXPECT_TRUE(share.exclusive);
+        }
+    }
+}
+
+TEST(SplitCores, OtherNumbersOfWorkersSpanNodesAndSaySo) {
+    const CoreShare all = split_cores(kTwoNodes, kNoQuota, 1, 0);
+    EXPECT_EQ(all.cores.size(), 8u);
+    ASSERT_EQ(all.nodes.size(), 2u);
+    EXPECT_EQ(all.nodes[1].cores, (std::vector{4, 5, 6, 7}));
+    std::set<int> seen;
+    for (int worker = 0; worker < 3; ++worker) {
+        const CoreShare share = split_cores(kTwoNodes, kNoQuota, 3, worker);
+        seen.insert(share.cores.begin(), share.cores.end());
+        EXPECT_EQ(share.nodes.size(), worker == 1 ? 2u : 1u);
+    }
+    EXPECT_EQ(seen.size(), 8u);
+}
+
+TEST(SplitCores, MoreWorkersThanANodeHasCoresShareThemThere) {
+    const CoreShare share = split_cores(kTwoNodes, kNoQuota, 16, 15);
+    EXPECT_EQ(share.cores, std::vector{7});
+    EXPECT_FALSE(share.exclusive);
+    ASSERT_EQ(share.nodes.size(), 1u);
+    EXPECT_EQ(share.nodes[0].number, 2u);
+}
+
+TEST(SplitCores, UnderAQuotaNodesDoNotDivide) {
+    const CoreShare share = split_cores(kTwoNodes, 4, 2, 1);
+    EXPECT_EQ(share.cores, (std::vector{2, 3}));
+    EXPECT_FALSE(share.exclusive);
+}
+
 TEST(ShareOfWorker, ThisMachineHasCores) {
-    const auto share = share_of_worker(1, 0);
+    const NumaMachine machine = NumaMachine::look();
+    const auto share = share_of_worker(machine, 1, 0);
     ASSERT_TRUE(share.ok());
     EXPECT_FALSE(share->cores.empty());
-    EXPECT_FALSE(share_of_worker(2, 2).ok());
-    EXPECT_FALSE(share_of_worker(0, 0).ok());
-    EXPECT_FALSE(share_of_worker(1, -1).ok());
+    EXPECT_FALSE(share_of_worker(machine, 2, 2).ok());
+    EXPECT_FALSE(share_of_worker(machine, 0, 0).ok());
+    EXPECT_FALSE(share_of_worker(machine, 1, -1).ok());
 }
 
 }  // namespace
