@@ -164,7 +164,7 @@ static_assert(sizeof(LoadMessage) == 16);
 
 struct LoadProgressMessage {
     uint32_t percent;  // 0 .. 100
-    char phase[28];    // "validate", "pack", "check", "seal"
+    char phase[28];    // "validate", "memory", "pack", "check", "seal"
 };
 
 // What bitnetctl asks of a loader, about the files it sent before.

@@ -13,8 +13,10 @@
 #include "common/base/crash_point.h"
 #include "common/log/log.h"
 #include "shm/segment/segment.h"
+#include "worker/kernels/dispatch.h"
 #include "worker/prepare/accuracy_check.h"
 #include "worker/prepare/prepare.h"
+#include "worker/prepare/tuning.h"
 #include "worker/topology/parallel_for.h"
 
 namespace bitnetd::worker {
@@ -29,13 +31,15 @@ Result<void> set_size(int fd, uint64_t bytes) {
 
 // Gathers the memory into huge pages before it is written: that costs a tenth of the page faults it
 // saves. Returns how much of it could be gathered.
-uint64_t collapse_all(std::span<std::byte> memory, ThreadPool* pool) {
+uint64_t collapse_all(std::span<std::byte> memory, ThreadPool* pool, const PercentSink& percent) {
     const size_t pieces = memory.size() / kGatheredAtOnce + 1;
     std::atomic<uint64_t> gathered{0};
+    ProgressMeter meter(pieces, percent);
     const auto gather = [&](size_t piece) -> Result<void> {
         const size_t begin = piece * kGatheredAtOnce;
         const auto part = memory.subspan(begin, std::min(kGatheredAtOnce, memory.size() - begin));
         gathered += shm::collapse_huge(part.data(), part.size());
+        meter.add(1);
         return {};
     };
     const auto done = parallel_for(pool, pieces, gather);
@@ -49,18 +53,22 @@ Result<shm::ModelFacts> fill_weights(const Preparation& preparation, const Prepa
     BITNETD_TRY(set_size(fd, preparation.weights_bytes()));
     BITNETD_ASSIGN(auto segment, shm::Segment::map_aligned(fd, shm::Access::kReadWrite));
     const uint64_t started_ns = monotonic_ns();
-    const uint64_t huge = options.huge_pages ? collapse_all(segment.mutable_view(), pool) : 0;
     const auto percent_of = [&](std::string_view phase) {
         return [&progress, phase](uint32_t percent) { progress(phase, percent); };
     };
+    const uint64_t huge =
+        options.huge_pages ? collapse_all(segment.mutable_view(), pool, percent_of("memory")) : 0;
     BITNETD_TRY(preparation.pack(segment.mutable_view(), percent_of("pack"), pool));
     log::info("weights_packed", {{"bytes", segment.bytes()},
                                  {"huge_page_bytes", huge},
                                  {"threads", pool == nullptr ? 1 : pool->threads()},
                                  {"ms", (monotonic_ns() - started_ns) / kNsPerMs}});
     progress("check", 0);
-    BITNETD_ASSIGN(const auto accuracy, check_packed(preparation, segment.view(), options.accuracy,
-                                                     pool, percent_of("check")));
+    AccuracyOptions judged = options.accuracy;
+    judged.table = &kernels::select(judged.kernel_isa);
+    BITNETD_ASSIGN(const auto accuracy,
+                   check_packed(preparation, segment.view(), judged, pool, percent_of("check")));
+    BITNETD_TRY(write_tuning(segment.mutable_view(), *judged.table));
     shm::ModelFacts facts = preparation.facts(segment.view());
     set_accuracy(facts, accuracy);
     return facts;

@@ -14,7 +14,7 @@
 
 namespace bitnetd::worker {
 
-// Phases "validate", "pack" and "check" (with percent), and "seal".
+// Phases "validate", "memory", "pack" and "check" (with percent), and "seal".
 using LoadProgress = std::function<void(std::string_view phase, uint32_t percent)>;
 
 // pool: its threads do the work; null: the calling thread alone. files: as open_model() takes them.

@@ -22,8 +22,8 @@ Result<shm::Segment> pack_file(Fd file, const worker::PrepareOptions& options) {
     BITNETD_ASSIGN(const Fd fd,
                    shm::Segment::create_memfd("bench-weights", preparation.weights_bytes()));
     BITNETD_ASSIGN(auto segment, shm::Segment::map_aligned(fd.get(), shm::Access::kReadWrite));
-    BITNETD_TRY(preparation.pack(segment.mutable_view(), {}));
     shm::collapse_huge(segment.mutable_data(), segment.bytes());
+    BITNETD_TRY(preparation.pack(segment.mutable_view(), {}));
     return segment;
 }
 
