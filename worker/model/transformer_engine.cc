@@ -20,9 +20,12 @@ TransformerEngine::TransformerEngine(const WeightsView& weights,
 
 void TransformerEngine::step(std::span<const Row> rows, std::span<const Draw> draws) noexcept {
     pass_.run(rows);
-    for (size_t first = 0; first < draws.size(); first += kLogitRows) {
-        draw_some(draws.subspan(first, std::min<size_t>(kLogitRows, draws.size() - first)));
-    }
+    // About equally many at a time, in fours as the kernels take them: a few left over would read
+    // the output matrix for themselves.
+    const size_t turns = (draws.size() + kLogitRows - 1) / kLogitRows;
+    const size_t each = turns == 0 ? 0 : ((draws.size() + turns - 1) / turns + 3) / 4 * 4;
+    for (; !draws.empty(); draws = draws.subspan(std::min(each, draws.size())))
+        draw_some(draws.first(std::min(each, draws.size())));
 }
 
 TransformerEngine::DrawOrder TransformerEngine::order_of(
