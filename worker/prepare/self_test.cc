@@ -113,9 +113,10 @@ Result<void> compare_tables(const WeightsView& weights, const kernels::KernelTab
     return {};
 }
 
-const kernels::KernelTable* table_to_compare(const kernels::KernelTable& table, bool scalar_too) {
+const kernels::KernelTable* table_to_compare(const WeightsView& weights,
+                                             const kernels::KernelTable& table, bool scalar_too) {
     for (const kernels::KernelTable* other : kernels::usable_tables()) {
-        if (other == &table) continue;
+        if (other == &table || !check_table(weights, *other).ok()) continue;
         const bool is_scalar = other->name == kScalar;
         if (is_scalar ? scalar_too : kernels::self_check(*other) == nullptr) return other;
     }

@@ -36,9 +36,10 @@ Result<std::vector<float>> self_test_values(const WeightsView& weights,
 Result<void> compare_tables(const WeightsView& weights, const kernels::KernelTable& table,
                             const kernels::KernelTable& other, ThreadPool* pool = nullptr);
 
-// The table to compare `table` with: the best other one that this CPU has and that passes its
-// self-check, "scalar" only with `scalar_too` (it needs seconds per billion weights and id). Null
-// when there is none.
-const kernels::KernelTable* table_to_compare(const kernels::KernelTable& table, bool scalar_too);
+// The table to compare `table` with: the best other one that this CPU has, that can compute them
+// and passes its self-check, "scalar" only with `scalar_too` (it needs seconds per billion weights
+// and id). Null when there is none.
+const kernels::KernelTable* table_to_compare(const WeightsView& weights,
+                                             const kernels::KernelTable& table, bool scalar_too);
 
 }  // namespace bitnetd::worker

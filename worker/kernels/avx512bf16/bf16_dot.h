@@ -15,7 +15,8 @@ namespace {
 
 using avx512::F32x16;
 
-constexpr int32_t kPairs = 32;  // elements of one register
+constexpr int32_t kPairs = 32;                      // elements of one register
+static_assert(lanes::kChunkColumns % kPairs == 0);  // only the last chunk has a tail
 
 __m512bh load_pairs(const Bf16* at) {
     return reinterpret_cast<__m512bh>(_mm512_loadu_si512(at));

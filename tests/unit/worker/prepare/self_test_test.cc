@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <string_view>
 
 #include "tests/unit/worker/prepare/prepared_model.h"
 #include "worker/kernels/dispatch.h"
@@ -101,14 +102,30 @@ TEST(SelfTest, AModelForFewPositionsIsTestedOnThem) {
 }
 
 TEST(SelfTest, ScalarIsComparedOnlyWhereItIsFastEnough) {
+    const WeightsView any{};
     for (const KernelTable* table : kernels::usable_tables()) {
-        const KernelTable* other = table_to_compare(*table, false);
+        const KernelTable* other = table_to_compare(any, *table, false);
         EXPECT_NE(other, table);
         if (other != nullptr) {
             EXPECT_STRNE(other->name, "scalar");
         }
-        other = table_to_compare(*table, true);
+        other = table_to_compare(any, *table, true);
         EXPECT_EQ(other == nullptr, kernels::usable_tables().size() == 1);
+    }
+}
+
+TEST(SelfTest, TablesThatCannotComputeTheWeightsAreNotComparedWith) {
+    WeightsView weights{};
+    weights.rounds_to_bf16 = true;
+    for (const KernelTable* table : kernels::usable_tables()) {
+        const KernelTable* other = table_to_compare(weights, *table, true);
+        if (other != nullptr) {
+            EXPECT_TRUE(check_table(weights, *other).ok()) << other->name;
+        }
+        // The scalar table multiplies bfloat16 and is always there.
+        if (std::string_view(table->name) != "scalar") {
+            EXPECT_NE(other, nullptr) << table->name;
+        }
     }
 }
 
