@@ -13,7 +13,7 @@
 
 namespace bitnetd::shm {
 
-inline constexpr uint32_t kRecordAbiVersion = 1;
+inline constexpr uint32_t kRecordAbiVersion = 2;
 
 enum class RecordType : uint16_t {
     kPad = 0,  // fills the end of a lap; written by the ring alone
@@ -30,15 +30,19 @@ enum class RecordType : uint16_t {
     kGiveBack = 18,  // GiveBackRecord: not an error; dispatch it elsewhere
     kFailed = 19,    // FailedRecord: the flight ends with an error
     kPromptScores = 20,  // PromptScoresRecord, then entries: logprobs of prompt tokens
+    kEmbedding = 21,     // EmbeddingRecord, then values (float each)
 };
 
 enum SubmitFlags : uint32_t {
     kIgnoreEos = 1u << 0,     // end-of-generation ids can not be drawn
     kWantLogprobs = 1u << 1,  // TokenRecord::logprob and `logprobs` alternatives are filled
-    kScorePrompt = 1u << 2,   // kPromptScores for the prompt's tokens; today's worker refuses it
+    kScorePrompt = 1u << 2,   // kPromptScores for the prompt's tokens, with `logprobs` alternatives
+    kWantEmbedding = 1u << 3,  // kEmbedding of the prompt; no token is drawn
 };
 
-// A flight is complete, and may be scheduled, when id_count ids have arrived.
+// A flight is complete, and may be scheduled, when id_count ids have arrived. With kScorePrompt or
+// kWantEmbedding, position_limit may (for an embedding: must) equal id_count: then no token is
+// drawn, and the flight ends with its last kPromptScores or kEmbedding record.
 struct SubmitRecord {
     uint64_t flight;
     uint32_t attempt;
@@ -147,16 +151,28 @@ struct FailedRecord {
 };
 static_assert(sizeof(FailedRecord) == 16);
 
-// Scores of prompt tokens first_position .. first_position + count - 1; behind it, per token:
-// float logprob, u32 alternatives_count, then that many Alternative.
+// Scores of prompt tokens first_position .. first_position + count - 1, in order over one or more
+// records, all before the first kToken; a later attempt sends them all again. Behind it, per token:
+// float logprob, u32 alternatives_count, then that many Alternative, descending by logprob.
 struct PromptScoresRecord {
     uint64_t flight;
     uint32_t attempt;
     uint32_t first_position;  // >= 1: the first token has no score
-    uint32_t count;
-    uint32_t reserved;  // zero
+    uint32_t count;           // 0 only for a prompt of one token
+    uint32_t reserved;        // zero
 };
 static_assert(sizeof(PromptScoresRecord) == 24);
+
+// Values first_value .. first_value + count - 1 of the prompt's embedding, in order over one or
+// more records; not normalised.
+struct EmbeddingRecord {
+    uint64_t flight;
+    uint32_t attempt;
+    uint32_t first_value;
+    uint32_t count;
+    uint32_t value_count;  // of the whole embedding: the model's hidden size
+};
+static_assert(sizeof(EmbeddingRecord) == 24);
 
 inline constexpr uint32_t kLogprobsMax = 20;
 inline constexpr uint32_t kLogitBiasMax = 1024;
