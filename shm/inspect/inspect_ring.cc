@@ -66,6 +66,12 @@ Json describe_record(uint16_t type, std::span<const std::byte> payload) {
                                                      to["first_position"] = it.first_position;
                                                      to["count"] = it.count;
                                                  });
+        case RecordType::kEmbedding:
+            return record_of<EmbeddingRecord>("embedding", payload,
+                                              [](Json& to, const EmbeddingRecord& it) {
+                                                  to["first_value"] = it.first_value;
+                                                  to["count"] = it.count;
+                                              });
         case RecordType::kPad:
             break;  // not passed here
     }
