@@ -15,8 +15,7 @@ namespace {
 
 using avx512::F32x16;
 
-constexpr int32_t kPairs = 32;                      // elements of one register
-static_assert(lanes::kChunkColumns % kPairs == 0);  // only the last chunk has a tail
+constexpr int32_t kPairs = 32;  // elements of one register
 
 __m512bh load_pairs(const Bf16* at) {
     return reinterpret_cast<__m512bh>(_mm512_loadu_si512(at));
@@ -27,48 +26,32 @@ __m512bh load_pairs(const Bf16* at, int32_t count) {
     return reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(first, at));
 }
 
-// acc[i * N + j] += the lanes of x row i times w row j over `columns` columns; both with rows of k.
-// The N rows of w that come next are prefetched one after the other, as in lanes/dots.h.
-template <int M, int N>
-void add_dots(const Bf16* x, const Bf16* w, int64_t k, int64_t columns, F32x16* acc) {
-    __m512 sum[M * N];
-#pragma GCC unroll 16
-    for (int i = 0; i < M * N; ++i)
-        sum[i] = acc[i].v;
+// acc[j] = the lanes of x times w row j. The N rows of w that come next are prefetched one after
+// the other, as in lanes/dots.h.
+template <int N>
+void dots(const Bf16* x, const Bf16* w, int64_t k, F32x16* acc) {
+    __m512 sum[N];
+    for (__m512& lanes : sum)
+        lanes = _mm512_setzero_ps();
     int64_t t = 0;
-    for (; t + kPairs <= columns; t += kPairs) {
-        __m512bh row[M];
-#pragma GCC unroll 4
-        for (int i = 0; i < M; ++i)
-            row[i] = load_pairs(x + i * k + t);
+    for (; t + kPairs <= k; t += kPairs) {
+        const __m512bh row = load_pairs(x + t);
 #pragma GCC unroll 4
         for (int j = 0; j < N; ++j) {
             const char* ahead = reinterpret_cast<const char*>(w + N * k) + lanes::kDotPrefetchLead;
             _mm_prefetch(ahead + (t * N + j * kPairs) * int64_t{sizeof(Bf16)}, _MM_HINT_T0);
-            const __m512bh column = load_pairs(w + j * k + t);
-#pragma GCC unroll 4
-            for (int i = 0; i < M; ++i)
-                sum[i * N + j] = _mm512_dpbf16_ps(sum[i * N + j], row[i], column);
+            sum[j] = _mm512_dpbf16_ps(sum[j], row, load_pairs(w + j * k + t));
         }
     }
-    if (t < columns) {
-        const int32_t tail = static_cast<int32_t>(columns - t);
-#pragma GCC unroll 16
-        for (int i = 0; i < M * N; ++i) {
-            sum[i] = _mm512_dpbf16_ps(sum[i], load_pairs(x + (i / N) * k + t, tail),
-                                      load_pairs(w + (i % N) * k + t, tail));
+    if (t < k) {
+        const int32_t tail = static_cast<int32_t>(k - t);
+        for (int j = 0; j < N; ++j) {
+            sum[j] =
+                _mm512_dpbf16_ps(sum[j], load_pairs(x + t, tail), load_pairs(w + j * k + t, tail));
         }
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < M * N; ++i)
-        acc[i] = {sum[i]};
-}
-
-template <int M, int N>
-void dot_tile(const Bf16* x, const Bf16* w, int64_t k, F32x16* acc) {
-    for (int i = 0; i < M * N; ++i)
-        acc[i] = F32x16::zero();
-    add_dots<M, N>(x, w, k, k, acc);
+    for (int j = 0; j < N; ++j)
+        acc[j] = {sum[j]};
 }
 
 // Few rows of x by 8 rows of w, which are read once from memory.
@@ -77,57 +60,116 @@ void eight_columns(int32_t rows, int64_t k, const Bf16* x, const Bf16* w, float*
     for (int64_t i = 0; i < rows; ++i) {
         F32x16 acc[8];
         for (int j = 0; j < 8; j += 2)
-            dot_tile<1, 2>(x + i * k, w + j * k, k, acc + j);
+            dots<2>(x + i * k, w + j * k, k, acc + j);
         lanes::total_8(acc, y + i * y_stride);
     }
 }
 
-// Rows of x, at most kManyRows and a multiple of 4, by 8 rows of w, a chunk of columns after the
-// other, as lanes/matmul.h does it.
-void block_of_rows(int32_t rows, int64_t k, const Bf16* x, const Bf16* w, float* y,
-                   int64_t y_stride) {
-    F32x16 acc[lanes::kManyRows / 4][2][16];
-    for (int32_t i = 0; i < rows / 4; ++i) {
-        for (auto& half : acc[i]) {
-            for (F32x16& sum : half)
-                sum = F32x16::zero();
+// Rows of x in fours as the tile below reads them: [row / 4][k / kPairs][row % 4][kPairs], zeros
+// behind k. Rows of a power of two bytes would fall on the same few lines of the first cache.
+class Panel {
+  public:
+    // How many rows of k values fit, a multiple of 4; 0 when k is beyond all models.
+    static int32_t rows_max(int64_t k) {
+        const int64_t fit = kValues / padded(k) / 4 * 4;
+        return fit < kRowsMax ? static_cast<int32_t>(fit) : kRowsMax;
+    }
+
+    void fill(int32_t rows, int64_t k, const Bf16* x) {
+        for (int32_t i = 0; i < rows; ++i) {
+            Bf16* to = values_ + i / 4 * 4 * padded(k) + i % 4 * kPairs;
+            for (int64_t t = 0; t < k; t += kPairs, to += 4 * kPairs) {
+                const __m512bh pairs = k - t < kPairs
+                                           ? load_pairs(x + i * k + t, static_cast<int32_t>(k - t))
+                                           : load_pairs(x + i * k + t);
+                _mm512_store_si512(to, reinterpret_cast<__m512i>(pairs));
+            }
         }
     }
-    for (int64_t t = 0; t < k; t += lanes::kChunkColumns) {
-        const int64_t columns = k - t < lanes::kChunkColumns ? k - t : lanes::kChunkColumns;
-        for (int32_t i = 0; i < rows / 4; ++i) {
-            add_dots<4, 4>(x + 4 * i * k + t, w + t, k, columns, acc[i][0]);
-            add_dots<4, 4>(x + 4 * i * k + t, w + 4 * k + t, k, columns, acc[i][1]);
-        }
+
+    const Bf16* four(int32_t row, int64_t k) const { return values_ + row * padded(k); }
+
+  private:
+    static constexpr int64_t kValues = 256 * 1024;  // half of a second cache
+    static constexpr int32_t kRowsMax = 64;
+    static int64_t padded(int64_t k) { return (k + kPairs - 1) / kPairs * kPairs; }
+
+    alignas(64) Bf16 values_[kValues];
+};
+
+// Four rows of a panel by 4 rows of w.
+void four_by_four(const Bf16* four, const Bf16* w, int64_t k, float* y, int64_t y_stride) {
+    __m512 sum[4][4];
+    for (auto& row : sum) {
+        for (__m512& lanes : row)
+            lanes = _mm512_setzero_ps();
     }
-    for (int32_t i = 0; i < rows; ++i) {
-        F32x16 row[8];
+    const auto add = [&](const auto& column_of) {
+        __m512bh column[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j)
+            column[j] = column_of(j);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) {
+            const __m512bh row = load_pairs(four + i * kPairs);
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; ++j)
+                sum[i][j] = _mm512_dpbf16_ps(sum[i][j], row, column[j]);
+        }
+        four += 4 * kPairs;
+    };
+    int64_t t = 0;
+    for (; t + kPairs <= k; t += kPairs)
+        add([&](int j) { return load_pairs(w + j * k + t); });
+    if (t < k) add([&](int j) { return load_pairs(w + j * k + t, static_cast<int32_t>(k - t)); });
+    for (int i = 0; i < 4; i += 2) {
+        F32x16 acc[8];
         for (int j = 0; j < 8; ++j)
-            row[j] = acc[i / 4][j / 4][i % 4 * 4 + j % 4];
-        lanes::total_8(row, y + i * y_stride);
+            acc[j] = {sum[i + j / 4][j % 4]};
+        float total[8];
+        lanes::total_8(acc, total);
+        for (int j = 0; j < 8; ++j)
+            y[(i + j / 4) * y_stride + j % 4] = total[j];
     }
+}
+
+// A multiple of 4 rows of x by all rows of w; returns how many of w were left over, fewer than 4.
+int32_t many_rows(int32_t rows, int32_t n, int64_t k, const Bf16* x, const Bf16* w, float* y,
+                  int64_t y_stride) {
+    Panel panel;
+    const int32_t rows_max = Panel::rows_max(k);
+    for (int32_t i = 0; i < rows; i += rows_max) {
+        const int32_t here = rows - i < rows_max ? rows - i : rows_max;
+        panel.fill(here, k, x + i * k);
+        for (int64_t j = 0; j + 4 <= n; j += 4) {
+            for (int32_t r = 0; r < here; r += 4) {
+                four_by_four(panel.four(r, k), w + j * k, k, y + (i + r) * y_stride + j, y_stride);
+            }
+        }
+    }
+    return n % 4;
 }
 
 void matmul_bf16_dot(int32_t m, int32_t n, int32_t k, const Bf16* x, const Bf16* w, float* y,
                      int64_t y_stride) noexcept {
-    for (int64_t i = 0; i < m; i += lanes::kManyRows) {
-        const auto rows = static_cast<int32_t>(m - i < lanes::kManyRows ? m - i : lanes::kManyRows);
-        const int32_t fours = rows / 4 * 4;
-        const Bf16* from = x + i * k;
-        float* to = y + i * y_stride;
-        int64_t j = 0;
-        for (; j + 8 <= n; j += 8) {
-            if (fours > 0) block_of_rows(fours, k, from, w + j * k, to + j, y_stride);
-            eight_columns(rows - fours, k, from + int64_t{fours} * k, w + j * k,
-                          to + fours * y_stride + j, y_stride);
-        }
-        for (; j < n; ++j) {
-            for (int64_t r = 0; r < rows; ++r) {
-                F32x16 acc;
-                dot_tile<1, 1>(from + r * k, w + j * k, k, &acc);
-                to[r * y_stride + j] = acc.total();
-            }
-        }
+    const int32_t fours = Panel::rows_max(k) > 0 ? m / 4 * 4 : 0;
+    const int32_t left = fours > 0 ? many_rows(fours, n, k, x, w, y, y_stride) : 0;
+    const auto dot = [&](int64_t i, int64_t j) {
+        F32x16 acc;
+        dots<1>(x + i * k, w + j * k, k, &acc);
+        y[i * y_stride + j] = acc.total();
+    };
+    for (int64_t i = 0; i < fours; ++i) {
+        for (int64_t j = n - left; j < n; ++j)
+            dot(i, j);
+    }
+    int64_t j = 0;
+    for (; j + 8 <= n; j += 8)
+        eight_columns(m - fours, k, x + fours * int64_t{k}, w + j * k, y + fours * y_stride + j,
+                      y_stride);
+    for (int64_t i = fours; i < m; ++i) {
+        for (int64_t last = j; last < n; ++last)
+            dot(i, last);
     }
 }
 
