@@ -28,6 +28,16 @@ Counter outcome_of(EndReason reason) {
     }
 }
 
+// Something is drawn, or else asked of the prompt itself; of an embedding nothing is drawn.
+bool is_limit_right(const FlightSpec& spec) {
+    const size_t prompt_count = spec.prompt->size();
+    if ((spec.flags & shm::kWantEmbedding) != 0) {
+        return spec.position_limit == prompt_count && spec.embedding_values > 0;
+    }
+    const bool is_scored = (spec.flags & shm::kScorePrompt) != 0;
+    return spec.position_limit > prompt_count || (is_scored && spec.position_limit == prompt_count);
+}
+
 }  // namespace
 
 Dispatcher::Dispatcher(shm::BoardWriter& board, size_t queue_depth_max)
@@ -35,7 +45,7 @@ Dispatcher::Dispatcher(shm::BoardWriter& board, size_t queue_depth_max)
 
 std::optional<uint64_t> Dispatcher::submit(FlightSpec spec, FlightSink& sink, uint64_t now_ns) {
     BITNETD_CHECK(spec.prompt != nullptr && !spec.prompt->empty());
-    BITNETD_CHECK(spec.prompt->size() < spec.position_limit);
+    BITNETD_CHECK(is_limit_right(spec));
     if (room() == 0) return std::nullopt;
 
     auto owned = std::make_unique<Flight>();
@@ -149,24 +159,38 @@ void Dispatcher::tell(uint64_t id, uint64_t now_ns) {
     Flight* flight = find(id);
     if (flight == nullptr) return;
     flight->is_dirty = false;
-    FlightSink& sink = *flight->sink;
-
-    if (const auto start = std::exchange(flight->fresh_start, std::nullopt)) {
-        sink.on_started(*start);
-        if ((flight = find(id)) == nullptr) return;  // the sink cancelled it
-    }
-    if (!flight->fresh.empty()) {
-        const auto tokens = std::exchange(flight->fresh, {});
-        const auto alternatives = std::exchange(flight->fresh_alternatives, {});
-        const bool eog = flight->has_ended && flight->end == EndReason::kStop;
-        sink.on_tokens({tokens, alternatives, eog});
-        if ((flight = find(id)) == nullptr) return;
-    }
+    if (!tell_news(id)) return;
     if (!flight->has_ended) return;
     const auto ended = extract(id);
     board_.count(outcome_of(ended->end));
     board_.record_ns(Histogram::kEndToEndSeconds, now_ns - ended->admitted_ns);
-    sink.on_end(ended->end);
+    ended->sink->on_end(ended->end);
+}
+
+// What arrived, in the order in which it is computed. False: its sink cancelled the flight.
+bool Dispatcher::tell_news(uint64_t id) {
+    Flight* flight = find(id);
+    FlightSink& sink = *flight->sink;
+    if (const auto start = std::exchange(flight->fresh_start, std::nullopt)) {
+        sink.on_started(*start);
+        if ((flight = find(id)) == nullptr) return false;
+    }
+    if (!flight->fresh_scores.tokens.empty()) {
+        const auto scores = std::exchange(flight->fresh_scores, {});
+        sink.on_prompt_scores({scores.tokens, scores.alternatives});
+        if ((flight = find(id)) == nullptr) return false;
+    }
+    if (!flight->fresh_values.empty()) {
+        sink.on_embedding(std::exchange(flight->fresh_values, {}));
+        if ((flight = find(id)) == nullptr) return false;
+    }
+    if (!flight->fresh.tokens.empty()) {
+        const auto fresh = std::exchange(flight->fresh, {});
+        const bool eog = flight->has_ended && flight->end == EndReason::kStop;
+        sink.on_tokens({fresh.tokens, fresh.alternatives, eog});
+        if ((flight = find(id)) == nullptr) return false;
+    }
+    return true;
 }
 
 std::unique_ptr<Flight> Dispatcher::extract(uint64_t id) {

@@ -103,6 +103,11 @@ class Dispatcher {
     void take_started(Worker& worker, const shm::StartedRecord& record, uint64_t now_ns);
     void take_token(Worker& worker, const shm::TokenRecord& record,
                     std::span<const shm::Alternative> alternatives, uint64_t now_ns);
+    void take_prompt_scores(Worker& worker, const shm::PromptScoresRecord& record,
+                            std::span<const PromptScore> scores,
+                            std::span<const shm::Alternative> alternatives);
+    void take_embedding(Worker& worker, const shm::EmbeddingRecord& record,
+                        std::span<const float> values);
     void take_give_back(Worker& worker, const shm::GiveBackRecord& record, uint64_t now_ns);
     void take_failed(Worker& worker, const shm::FailedRecord& record);
 
@@ -111,6 +116,7 @@ class Dispatcher {
     void count_death(Flight& flight, uint64_t now_ns);
     void tell_sinks(uint64_t now_ns);
     void tell(uint64_t flight, uint64_t now_ns);
+    bool tell_news(uint64_t flight);
     void end_overdue(uint64_t now_ns);
     void end_orphans(uint64_t model_key, EndReason reason);
 

@@ -28,6 +28,11 @@ bool is_preferred(DevicePreference preference, const std::string& device) {
     return true;
 }
 
+bool are_below(std::span<const shm::Alternative> alternatives, uint32_t vocab) {
+    return std::all_of(alternatives.begin(), alternatives.end(),
+                       [vocab](const shm::Alternative& other) { return other.token < vocab; });
+}
+
 }  // namespace
 
 class Dispatcher::Events final : public WorkerEvents {
@@ -43,6 +48,17 @@ class Dispatcher::Events final : public WorkerEvents {
                   std::span<const shm::Alternative> alternatives) noexcept override {
         count_ += 1;
         dispatcher_.take_token(worker_, record, alternatives, now_ns_);
+    }
+    void on_prompt_scores(const shm::PromptScoresRecord& record,
+                          std::span<const PromptScore> scores,
+                          std::span<const shm::Alternative> alternatives) noexcept override {
+        count_ += 1;
+        dispatcher_.take_prompt_scores(worker_, record, scores, alternatives);
+    }
+    void on_embedding(const shm::EmbeddingRecord& record,
+                      std::span<const float> values) noexcept override {
+        count_ += 1;
+        dispatcher_.take_embedding(worker_, record, values);
     }
     void on_give_back(const shm::GiveBackRecord& record) noexcept override {
         count_ += 1;
@@ -106,7 +122,7 @@ void Dispatcher::retire(std::map<uint64_t, Worker>::iterator at, shm::PeerEnd en
 }
 
 // A death of the worker's own doing while it worked on this flight. A token since the last counted
-// one shows that the flight can be computed: the series begins anew.
+// one shows that the flight can be computed: the series begins anew. So does a score or a value.
 void Dispatcher::count_death(Flight& flight, uint64_t now_ns) {
     flight.deaths = flight.produced_since_death ? 1 : flight.deaths + 1;
     flight.produced_since_death = false;
@@ -165,19 +181,15 @@ void Dispatcher::take_token(Worker& worker, const shm::TokenRecord& record,
         board_.count(Counter::kTokensStale);
         return;
     }
-    bool is_true = record.position == flight->next_position() && record.token < flight->spec.vocab;
-    for (const shm::Alternative& other : alternatives)
-        is_true &= other.token < flight->spec.vocab;
-    if (!is_true) {
+    const bool is_due = flight->draws_tokens() && !flight->awaits_scores();
+    const bool is_next = record.position == flight->next_position();
+    if (!is_due || !is_next || record.token >= flight->spec.vocab ||
+        !are_below(alternatives, flight->spec.vocab)) {
         worker.is_broken = true;
         return;
     }
 
-    flight->fresh.push_back({record.token, record.logprob,
-                             static_cast<uint32_t>(flight->fresh_alternatives.size()),
-                             static_cast<uint32_t>(alternatives.size())});
-    flight->fresh_alternatives.insert(flight->fresh_alternatives.end(), alternatives.begin(),
-                                      alternatives.end());
+    flight->fresh.add(record.token, record.logprob, alternatives);
     flight->produced.push_back(record.token);
     flight->produced_since_death = true;
     if (flight->first_token_ns == 0) {
@@ -195,6 +207,59 @@ void Dispatcher::take_token(Worker& worker, const shm::TokenRecord& record,
     take_from_worker(*flight, /*tell_worker=*/record.finish == shm::Finish::kNone);
     mark_ended(*flight, record.finish == shm::Finish::kEndOfGeneration ? EndReason::kStop
                                                                        : EndReason::kLength);
+}
+
+// An attempt sends all scores from the first on; those that an earlier one sent are passed over.
+// None may be missing between them, and the last completes them.
+void Dispatcher::take_prompt_scores(Worker& worker, const shm::PromptScoresRecord& record,
+                                    std::span<const PromptScore> scores,
+                                    std::span<const shm::Alternative> alternatives) {
+    Flight* flight = current(worker, record.flight, record.attempt);
+    if (flight == nullptr || flight->has_scores) return;
+    const uint64_t end = uint64_t{record.first_position} + scores.size();
+    const bool is_empty_rightly = !scores.empty() || flight->prompt_count() == 1;
+    if (!flight->awaits_scores() || !is_empty_rightly || record.first_position == 0 ||
+        record.first_position > flight->scored_count || end > flight->prompt_count() ||
+        !are_below(alternatives, flight->spec.vocab)) {
+        worker.is_broken = true;
+        return;
+    }
+    for (uint32_t& position = flight->scored_count; position < end; ++position) {
+        const PromptScore& score = scores[position - record.first_position];
+        flight->fresh_scores.add(
+            (*flight->spec.prompt)[position], score.logprob,
+            alternatives.subspan(score.alternatives_first, score.alternatives_count));
+        flight->produced_since_death = true;
+    }
+    flight->has_scores = flight->scored_count == flight->prompt_count();
+    mark_dirty(*flight);
+    if (!flight->has_scores || flight->draws_tokens()) return;
+    take_from_worker(*flight, /*tell_worker=*/false);
+    mark_ended(*flight, EndReason::kLength);
+}
+
+// As for scores: passed over what is known, nothing missing between, ended by the last value.
+void Dispatcher::take_embedding(Worker& worker, const shm::EmbeddingRecord& record,
+                                std::span<const float> values) {
+    Flight* flight = current(worker, record.flight, record.attempt);
+    if (flight == nullptr) return;
+    if ((flight->spec.flags & shm::kWantEmbedding) == 0 ||
+        record.value_count != flight->spec.embedding_values ||
+        record.first_value > flight->embedding_count) {
+        worker.is_broken = true;
+        return;
+    }
+    const size_t known =
+        std::min<size_t>(flight->embedding_count - record.first_value, values.size());
+    const auto fresh = values.subspan(known);
+    if (fresh.empty()) return;
+    flight->fresh_values.insert(flight->fresh_values.end(), fresh.begin(), fresh.end());
+    flight->embedding_count += static_cast<uint32_t>(fresh.size());
+    flight->produced_since_death = true;
+    mark_dirty(*flight);
+    if (flight->embedding_count < record.value_count) return;
+    take_from_worker(*flight, /*tell_worker=*/false);
+    mark_ended(*flight, EndReason::kLength);
 }
 
 void Dispatcher::take_give_back(Worker& worker, const shm::GiveBackRecord& record,

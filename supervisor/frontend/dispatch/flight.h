@@ -35,7 +35,8 @@ struct Sampling {
 };
 
 // What api/ asks for. Checked there: ids and biases below vocab, 1 <= prompt < position_limit <=
-// context.
+// context. A flight whose prompt is scored may end at its prompt, one that makes an embedding must:
+// then no token is drawn.
 struct FlightSpec {
     uint64_t model_key = 0;  // pinned: a flight ends on the model it began with
     uint32_t vocab = 0;      // a token at or above it is a worker's fault
@@ -46,6 +47,7 @@ struct FlightSpec {
     std::shared_ptr<const std::vector<shm::LogitBias>> bias;  // null: none
     uint32_t flags = 0;                                       // shm::SubmitFlags
     uint32_t logprobs = 0;
+    uint32_t embedding_values = 0;  // with kWantEmbedding: the model's hidden size
     Priority priority = Priority::kNormal;
     DevicePreference device = DevicePreference::kAuto;
     uint64_t deadline_ns = UINT64_MAX;  // monotonic
@@ -54,7 +56,7 @@ struct FlightSpec {
 // Why a flight ended.
 enum class EndReason : uint8_t {
     kStop,         // the last token is an end-of-generation id
-    kLength,       // position_limit
+    kLength,       // position_limit; all that was asked of the prompt is there too
     kTimeout,      // deadline_ns passed
     kQuarantined,  // three worker deaths that count
     kTooLong,      // does not fit the workers' memory at all
@@ -72,11 +74,23 @@ struct Token {
     uint32_t alternatives_count = 0;
 };
 
-// The tokens of one flight that arrived in one turn of the loop, in order. Valid during the call.
+// Tokens of one flight that arrived in one turn of the loop, in order. Valid during the call.
 struct TokenBatch {
     std::span<const Token> tokens;
     std::span<const shm::Alternative> alternatives;
     bool ends_with_eog = false;  // the last token is an end-of-generation id: it has no text
+};
+
+// A batch while it is gathered.
+struct FreshTokens {
+    std::vector<Token> tokens;
+    std::vector<shm::Alternative> alternatives;
+
+    void add(uint32_t id, float logprob, std::span<const shm::Alternative> others) {
+        tokens.push_back({id, logprob, static_cast<uint32_t>(alternatives.size()),
+                          static_cast<uint32_t>(others.size())});
+        alternatives.insert(alternatives.end(), others.begin(), others.end());
+    }
 };
 
 // What the first worker that ran the prompt reported; once per flight.
@@ -90,13 +104,21 @@ struct FlightStart {
 
 // The receiver of a flight's news. Called on the loop thread, outside of any ring. A sink may
 // cancel its own or other flights from within a call; after on_end(), or after
-// Dispatcher::cancel(), it is never called again.
+// Dispatcher::cancel(), it is never called again. on_started() comes first if it comes: a flight
+// may end without it.
 class FlightSink {
   public:
     virtual ~FlightSink() = default;
     virtual void on_started(const FlightStart& start) noexcept = 0;
-    virtual void on_tokens(const TokenBatch& batch) noexcept = 0;
     virtual void on_end(EndReason reason) noexcept = 0;
+
+    // Of these a sink hears what its flight asked for.
+    // Generated tokens; all scores of the prompt were told before.
+    virtual void on_tokens(const TokenBatch&) noexcept {}
+    // With kScorePrompt: the prompt's second token and on, each once, in order.
+    virtual void on_prompt_scores(const TokenBatch&) noexcept {}
+    // With kWantEmbedding: the next of its values, each once, in order; not normalised.
+    virtual void on_embedding(std::span<const float>) noexcept {}
 };
 
 // 128 bits that name a prompt without telling it.
@@ -115,13 +137,18 @@ struct Flight {
     PromptDigest digest;
 
     std::vector<uint32_t> produced;
-    uint32_t attempt = 0;     // of the current dispatch; 0 before the first
-    uint64_t worker = 0;      // incarnation that has it; 0 while it waits
-    uint64_t queue_rank = 0;  // WaitingQueue's: lower leaves first
+    // What was taken of what was asked about the prompt. A later attempt sends it from the start:
+    // what is known already is passed over.
+    uint32_t scored_count = 1;     // of the prompt's tokens; the first has no score
+    bool has_scores = false;       // all of them are there
+    uint32_t embedding_count = 0;  // of the embedding's values
+    uint32_t attempt = 0;          // of the current dispatch; 0 before the first
+    uint64_t worker = 0;           // incarnation that has it; 0 while it waits
+    uint64_t queue_rank = 0;       // WaitingQueue's: lower leaves first
 
-    // Deaths in a row that it may have caused: counted ones with no token between them.
+    // Deaths in a row that it may have caused: counted ones with nothing new between them.
     uint32_t deaths = 0;
-    bool produced_since_death = false;
+    bool produced_since_death = false;  // a token, a score or a value
     bool runs_alone() const { return deaths >= 2; }
 
     // Times, monotonic ns; 0 = not yet.
@@ -132,8 +159,9 @@ struct Flight {
 
     // What arrived in this turn of the loop and has not reached the sink.
     std::optional<FlightStart> fresh_start;
-    std::vector<Token> fresh;
-    std::vector<shm::Alternative> fresh_alternatives;
+    FreshTokens fresh_scores;
+    std::vector<float> fresh_values;
+    FreshTokens fresh;
     bool is_dirty = false;
     bool has_ended = false;
     EndReason end = EndReason::kInternal;
@@ -142,6 +170,13 @@ struct Flight {
     uint32_t next_position() const {
         return prompt_count() + static_cast<uint32_t>(produced.size());
     }
+    bool draws_tokens() const { return prompt_count() < spec.position_limit; }
+    // Of the next attempt. Scores that are all there are not asked for again: a prompt to be scored
+    // is computed as a whole, one that is not may be in the prefix cache.
+    uint32_t flags() const {
+        return has_scores ? spec.flags & ~uint32_t{shm::kScorePrompt} : spec.flags;
+    }
+    bool awaits_scores() const { return (flags() & shm::kScorePrompt) != 0; }
 };
 
 }  // namespace bitnetd::frontend

@@ -36,7 +36,7 @@ shm::SubmitRecord head_of(const Flight& flight, uint64_t now_ns) {
     head.frequency_penalty = spec.sampling.frequency_penalty;
     head.presence_penalty = spec.sampling.presence_penalty;
     head.top_k = spec.sampling.top_k;
-    head.flags = spec.flags;
+    head.flags = flight.flags();
     head.logprobs = spec.logprobs;
     head.bias_count = spec.bias ? static_cast<uint32_t>(spec.bias->size()) : 0;
     head.priority = static_cast<uint32_t>(spec.priority);

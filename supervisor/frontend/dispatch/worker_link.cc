@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "common/base/bytes.h"
 
 namespace bitnetd::frontend {
 namespace {
+
+constexpr size_t kScoreHeadBytes = sizeof(float) + sizeof(uint32_t);  // logprob, alternatives_count
+constexpr uint32_t kEmbeddingValuesMax = 65'536;                      // the largest hidden size
 
 template <typename Record>
 bool deliver_plain(std::span<const std::byte> payload, WorkerEvents& events,
@@ -30,6 +34,45 @@ bool deliver_token(std::span<const std::byte> payload, WorkerEvents& events) {
     return true;
 }
 
+// Every entry has a size of its own: they are read one behind the other, to the last byte.
+bool deliver_prompt_scores(std::span<const std::byte> payload, WorkerEvents& events) {
+    if (payload.size() < sizeof(shm::PromptScoresRecord)) return false;
+    const auto record = load<shm::PromptScoresRecord>(payload.data());
+    std::span<const std::byte> left = payload.subspan(sizeof record);
+    if (record.count > left.size() / kScoreHeadBytes) return false;
+    std::vector<PromptScore> scores(record.count);
+    std::vector<shm::Alternative> alternatives;
+    for (PromptScore& score : scores) {
+        if (left.size() < kScoreHeadBytes) return false;
+        score.logprob = load<float>(left.data());
+        score.alternatives_first = static_cast<uint32_t>(alternatives.size());
+        score.alternatives_count = load<uint32_t>(left.data() + sizeof(float));
+        left = left.subspan(kScoreHeadBytes);
+        const size_t bytes = size_t{score.alternatives_count} * sizeof(shm::Alternative);
+        if (score.alternatives_count > shm::kLogprobsMax || left.size() < bytes) return false;
+        alternatives.resize(alternatives.size() + score.alternatives_count);
+        if (bytes > 0) {
+            std::memcpy(alternatives.data() + score.alternatives_first, left.data(), bytes);
+        }
+        left = left.subspan(bytes);
+    }
+    if (!left.empty()) return false;
+    events.on_prompt_scores(record, scores, alternatives);
+    return true;
+}
+
+bool deliver_embedding(std::span<const std::byte> payload, WorkerEvents& events) {
+    if (payload.size() < sizeof(shm::EmbeddingRecord)) return false;
+    const auto record = load<shm::EmbeddingRecord>(payload.data());
+    if (record.count == 0 || record.value_count > kEmbeddingValuesMax) return false;
+    if (uint64_t{record.first_value} + record.count > record.value_count) return false;
+    std::vector<float> values(record.count);
+    if (payload.size() != sizeof record + values.size() * sizeof(float)) return false;
+    std::memcpy(values.data(), payload.data() + sizeof record, values.size() * sizeof(float));
+    events.on_embedding(record, values);
+    return true;
+}
+
 }  // namespace
 
 bool deliver_record(shm::RecordType type, std::span<const std::byte> payload,
@@ -43,8 +86,12 @@ bool deliver_record(shm::RecordType type, std::span<const std::byte> payload,
             return deliver_plain(payload, events, &WorkerEvents::on_give_back);
         case shm::RecordType::kFailed:
             return deliver_plain(payload, events, &WorkerEvents::on_failed);
+        case shm::RecordType::kPromptScores:
+            return deliver_prompt_scores(payload, events);
+        case shm::RecordType::kEmbedding:
+            return deliver_embedding(payload, events);
         default:
-            return false;  // prompt scores are never asked for
+            return false;
     }
 }
 

@@ -10,13 +10,27 @@
 
 namespace bitnetd::frontend {
 
-// Receives what a worker published, record by record, sizes already checked.
+// One entry of a prompt-scores record; its alternatives are among those of the whole record.
+struct PromptScore {
+    float logprob = 0;
+    uint32_t alternatives_first = 0;
+    uint32_t alternatives_count = 0;  // <= shm::kLogprobsMax
+};
+
+// Receives what a worker published, record by record, sizes and counts already checked.
 class WorkerEvents {
   public:
     virtual ~WorkerEvents() = default;
     virtual void on_started(const shm::StartedRecord& record) noexcept = 0;
     virtual void on_token(const shm::TokenRecord& record,
                           std::span<const shm::Alternative> alternatives) noexcept = 0;
+    // record.count scores.
+    virtual void on_prompt_scores(const shm::PromptScoresRecord& record,
+                                  std::span<const PromptScore> scores,
+                                  std::span<const shm::Alternative> alternatives) noexcept = 0;
+    // record.count values, of which first_value + count are within value_count.
+    virtual void on_embedding(const shm::EmbeddingRecord& record,
+                              std::span<const float> values) noexcept = 0;
     virtual void on_give_back(const shm::GiveBackRecord& record) noexcept = 0;
     virtual void on_failed(const shm::FailedRecord& record) noexcept = 0;
 };

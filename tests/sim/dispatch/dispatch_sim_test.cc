@@ -1,9 +1,9 @@
 // Goal: whatever workers do (die, give back, hang on to old attempts, come and go), every flight
 // ends
-//   exactly once, with exactly the tokens of its undisturbed run.
+//   exactly once, with exactly the tokens, scores and embedding of its undisturbed run.
 // Method: random histories from a printed seed over a Dispatcher with scripted workers and a fake
-//   clock. A token is a pure function of the ids before it and the seed, so a wrong resumption
-//   shows. Replay: BITNETD_SEED=<seed>.
+//   clock. A token is a pure function of the ids before it and the seed, a score and a value of the
+//   prompt and their place, so a wrong resumption shows. Replay: BITNETD_SEED=<seed>.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -18,6 +18,7 @@ namespace {
 
 constexpr uint32_t kEndId = 2;
 constexpr uint32_t kVocab = 1000;
+constexpr uint32_t kHidden = 50;
 
 uint32_t next_token(const std::vector<uint32_t>& ids, uint64_t seed) {
     uint64_t hash = seed * 0x9E3779B97F4A7C15u + ids.size();
@@ -35,6 +36,21 @@ std::vector<uint32_t> undisturbed(const FlightSpec& spec) {
         if (ids.back() == kEndId) break;
     }
     return {ids.begin() + static_cast<ptrdiff_t>(prompt), ids.end()};
+}
+
+// The score of the prompt's token at `place`, or the embedding's value there.
+float fact_of(const std::vector<uint32_t>& ids, uint32_t place) {
+    uint64_t hash = 7 + place;
+    for (const uint32_t id : ids)
+        hash = (hash ^ id) * 0x100000001B3u;
+    return -static_cast<float>(hash % 10'000);
+}
+
+std::vector<float> facts_of(const std::vector<uint32_t>& ids, uint32_t first, uint32_t end) {
+    std::vector<float> facts;
+    for (uint32_t place = first; place < end; ++place)
+        facts.push_back(fact_of(ids, place));
+    return facts;
 }
 
 struct Client {
@@ -88,14 +104,27 @@ class Simulation {
         std::vector<uint32_t> prompt(1 + pick(20));
         for (uint32_t& id : prompt)
             id = static_cast<uint32_t>(3 + pick(900));
-        const auto limit = static_cast<uint32_t>(prompt.size() + 1 + pick(60));
-        client->spec = make_spec(std::move(prompt), limit);
+        client->spec = pick_spec(std::move(prompt));
         client->spec.seed = random_();
         client->spec.priority = static_cast<Priority>(pick(3));
         const auto id = dispatcher_.submit(client->spec, client->sink, now_ns_);
         if (!id) return;  // the queue is full: refused, not lost
         client->id = *id;
         clients_.push_back(std::move(client));
+    }
+
+    FlightSpec pick_spec(std::vector<uint32_t> prompt) {
+        switch (pick(6)) {
+            case 0:
+                return make_embedding_spec(std::move(prompt), kHidden);
+            case 1:
+                return make_scored_spec(std::move(prompt));
+            case 2:
+                return make_scored_spec(std::move(prompt), static_cast<uint32_t>(1 + pick(60)));
+            default:
+                const auto limit = static_cast<uint32_t>(prompt.size() + 1 + pick(60));
+                return make_spec(std::move(prompt), limit);
+        }
     }
 
     // One step of a worker: some of its sequences get a token, in random order.
@@ -119,6 +148,33 @@ class Simulation {
     }
 
     void step(FakeWorkerState& state, Assignment& work) {
+        if ((work.flags & shm::kWantEmbedding) != 0) return embed(state, work);
+        if ((work.flags & shm::kScorePrompt) != 0) return score(state, work);
+        draw(state, work);
+    }
+
+    // The next part of the embedding.
+    void embed(FakeWorkerState& state, Assignment& work) {
+        const uint32_t first = work.told_count;
+        work.told_count = std::min<uint32_t>(kHidden, first + 1 + static_cast<uint32_t>(pick(20)));
+        state.publish_embedding(work.flight, work.attempt, first,
+                                facts_of(work.ids, first, work.told_count), kHidden);
+        if (work.told_count == kHidden) state.running.erase(work.flight);
+    }
+
+    // The next scores of the prompt; after the last, tokens are drawn, if any are wanted.
+    void score(FakeWorkerState& state, Assignment& work) {
+        const uint32_t first = std::max(work.told_count, 1u);
+        work.told_count =
+            std::min<uint32_t>(work.prompt_count, first + 1 + static_cast<uint32_t>(pick(6)));
+        state.publish_scores(work.flight, work.attempt, first,
+                             facts_of(work.ids, first, work.told_count));
+        if (work.told_count < work.prompt_count) return;
+        work.flags &= ~uint32_t{shm::kScorePrompt};
+        if (work.position_limit == work.prompt_count) state.running.erase(work.flight);
+    }
+
+    void draw(FakeWorkerState& state, Assignment& work) {
         const auto position = static_cast<uint32_t>(work.ids.size());
         const uint32_t token = next_token(work.ids, work.seed);
         work.ids.push_back(token);
@@ -154,19 +210,35 @@ class Simulation {
         dispatcher_.cancel(client.id, now_ns_);
     }
 
-    static void check(const Client& client) {
-        const auto expected = undisturbed(client.spec);
-        if (client.cancelled) {
-            ASSERT_TRUE(client.sink.ends.empty());
-            ASSERT_LE(client.sink.ids.size(), expected.size());
-            ASSERT_TRUE(
-                std::equal(client.sink.ids.begin(), client.sink.ids.end(), expected.begin()));
+    template <typename T>
+    static void check_list(const Client& client, const std::vector<T>& got,
+                           const std::vector<T>& expected) {
+        if (!client.cancelled) {
+            ASSERT_EQ(got, expected);
             return;
         }
-        ASSERT_EQ(client.sink.ids, expected);
-        ASSERT_EQ(client.sink.ends.size(), 1u);
-        ASSERT_EQ(client.sink.ends[0],
-                  expected.back() == kEndId ? EndReason::kStop : EndReason::kLength);
+        ASSERT_LE(got.size(), expected.size());
+        ASSERT_TRUE(std::equal(got.begin(), got.end(), expected.begin()));
+    }
+
+    static void check(const Client& client) {
+        const FlightSpec& spec = client.spec;
+        const auto prompt_count = static_cast<uint32_t>(spec.prompt->size());
+        const bool is_scored = (spec.flags & shm::kScorePrompt) != 0;
+        const bool is_embedding = (spec.flags & shm::kWantEmbedding) != 0;
+        const auto tokens = undisturbed(spec);
+        check_list(client, client.sink.ids, tokens);
+        check_list(client, client.sink.scores,
+                   facts_of(*spec.prompt, 1, is_scored ? prompt_count : 1));
+        check_list(client, client.sink.values,
+                   facts_of(*spec.prompt, 0, is_embedding ? kHidden : 0));
+        ASSERT_EQ(client.sink.ids_before_scores, 0u);
+        if (client.cancelled) {
+            ASSERT_TRUE(client.sink.ends.empty());
+            return;
+        }
+        const bool is_stop = !tokens.empty() && tokens.back() == kEndId;
+        ASSERT_EQ(client.sink.ends, std::vector{is_stop ? EndReason::kStop : EndReason::kLength});
     }
 
     std::mt19937_64 random_;

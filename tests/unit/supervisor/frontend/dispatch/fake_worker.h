@@ -22,6 +22,8 @@ struct Assignment {
     uint32_t prompt_count = 0;
     uint32_t position_limit = 0;
     uint64_t seed = 0;
+    uint32_t flags = 0;
+    uint32_t told_count = 0;  // scores or values that a script published so far
 };
 
 // Outlives the port, like a process that was given up and still writes.
@@ -44,6 +46,35 @@ struct FakeWorkerState {
         const shm::StartedRecord record{flight, attempt, 0, now_ns, now_ns};
         published.push_back([record](WorkerEvents& events) { events.on_started(record); });
     }
+    // Scores of the prompt from `first` on, without alternatives.
+    void publish_scores(uint64_t flight, uint32_t attempt, uint32_t first,
+                        const std::vector<float>& logprobs) {
+        publish_scores(flight, attempt, first, logprobs,
+                       std::vector<std::vector<shm::Alternative>>(logprobs.size()));
+    }
+    void publish_scores(uint64_t flight, uint32_t attempt, uint32_t first,
+                        const std::vector<float>& logprobs,
+                        const std::vector<std::vector<shm::Alternative>>& others) {
+        const auto count = static_cast<uint32_t>(logprobs.size());
+        const shm::PromptScoresRecord record{flight, attempt, first, count, 0};
+        std::vector<PromptScore> scores;
+        std::vector<shm::Alternative> all;
+        for (uint32_t i = 0; i < count; ++i) {
+            scores.push_back({logprobs[i], static_cast<uint32_t>(all.size()),
+                              static_cast<uint32_t>(others[i].size())});
+            all.insert(all.end(), others[i].begin(), others[i].end());
+        }
+        published.push_back([record, scores, all](WorkerEvents& events) {
+            events.on_prompt_scores(record, scores, all);
+        });
+    }
+    void publish_embedding(uint64_t flight, uint32_t attempt, uint32_t first,
+                           const std::vector<float>& values, uint32_t value_count) {
+        const shm::EmbeddingRecord record{flight, attempt, first,
+                                          static_cast<uint32_t>(values.size()), value_count};
+        published.push_back(
+            [record, values](WorkerEvents& events) { events.on_embedding(record, values); });
+    }
     void publish_give_back(uint64_t flight, uint32_t attempt, shm::GiveBackReason reason) {
         const shm::GiveBackRecord record{flight, attempt, reason};
         published.push_back([record](WorkerEvents& events) { events.on_give_back(record); });
@@ -64,7 +95,8 @@ class FakeWorker final : public WorkerPort {
                         *flight.spec.prompt,
                         flight.prompt_count(),
                         flight.spec.position_limit,
-                        flight.spec.seed};
+                        flight.spec.seed,
+                        flight.flags()};
         work.ids.insert(work.ids.end(), flight.produced.begin(), flight.produced.end());
         state_->submissions.push_back(work);
         state_->running[flight.id] = std::move(work);
@@ -95,6 +127,10 @@ class FakeWorker final : public WorkerPort {
 // What a flight's owner sees.
 struct RecordingSink final : FlightSink {
     std::vector<uint32_t> ids;
+    std::vector<uint32_t> scored_ids;
+    std::vector<float> scores;  // their logprobs
+    std::vector<float> values;
+    size_t ids_before_scores = 0;  // told out of order: stays 0
     std::vector<EndReason> ends;
     size_t starts = 0;
     size_t batches = 0;
@@ -106,6 +142,16 @@ struct RecordingSink final : FlightSink {
         for (const Token& token : batch.tokens)
             ids.push_back(token.id);
         if (on_batch) on_batch();
+    }
+    void on_prompt_scores(const TokenBatch& batch) noexcept override {
+        ids_before_scores += ids.size();
+        for (const Token& token : batch.tokens) {
+            scored_ids.push_back(token.id);
+            scores.push_back(token.logprob);
+        }
+    }
+    void on_embedding(std::span<const float> fresh) noexcept override {
+        values.insert(values.end(), fresh.begin(), fresh.end());
     }
     void on_end(EndReason reason) noexcept override { ends.push_back(reason); }
 };
@@ -140,6 +186,21 @@ inline FlightSpec make_spec(std::vector<uint32_t> prompt, uint32_t position_limi
     spec.vocab = 1000;
     spec.prompt = std::make_shared<const std::vector<uint32_t>>(std::move(prompt));
     spec.position_limit = position_limit;
+    return spec;
+}
+
+// Only the prompt is scored, or a few tokens are drawn behind it.
+inline FlightSpec make_scored_spec(std::vector<uint32_t> prompt, uint32_t drawn_count = 0) {
+    const auto prompt_count = static_cast<uint32_t>(prompt.size());
+    FlightSpec spec = make_spec(std::move(prompt), prompt_count + drawn_count);
+    spec.flags = shm::kScorePrompt;
+    return spec;
+}
+
+inline FlightSpec make_embedding_spec(std::vector<uint32_t> prompt, uint32_t value_count) {
+    FlightSpec spec = make_scored_spec(std::move(prompt));
+    spec.flags = shm::kWantEmbedding;
+    spec.embedding_values = value_count;
     return spec;
 }
 

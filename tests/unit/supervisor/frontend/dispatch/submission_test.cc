@@ -105,5 +105,15 @@ TEST(SubmissionTest, CarriesEveryField) {
     EXPECT_EQ(head.submitted_ns, 99u);
 }
 
+TEST(SubmissionTest, AsksForScoresUntilAllAreThere) {
+    Flight flight = make_flight(3, 0, 0);
+    flight.spec.flags = shm::kScorePrompt | shm::kWantLogprobs;
+    flight.scored_count = 2;
+    EXPECT_EQ(receive(encode_submission(flight, 99, 4096)).head.flags, flight.spec.flags)
+        << "some are missing: all are sent again";
+    flight.has_scores = true;
+    EXPECT_EQ(receive(encode_submission(flight, 99, 4096)).head.flags, shm::kWantLogprobs);
+}
+
 }  // namespace
 }  // namespace bitnetd::frontend

@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <cstring>
 #include <numeric>
 
 #include "common/base/bytes.h"
@@ -85,15 +87,55 @@ struct CountingEvents final : WorkerEvents {
     size_t starts = 0, give_backs = 0, failures = 0;
     std::vector<uint32_t> tokens;
     std::vector<shm::Alternative> alternatives;
+    std::vector<float> logprobs, values;
     void on_started(const shm::StartedRecord&) noexcept override { ++starts; }
     void on_token(const shm::TokenRecord& record,
                   std::span<const shm::Alternative> others) noexcept override {
         tokens.push_back(record.token);
         alternatives.assign(others.begin(), others.end());
     }
+    void on_prompt_scores(const shm::PromptScoresRecord&, std::span<const PromptScore> scores,
+                          std::span<const shm::Alternative> others) noexcept override {
+        for (const PromptScore& score : scores) {
+            logprobs.push_back(score.logprob);
+            const auto own = others.subspan(score.alternatives_first, score.alternatives_count);
+            alternatives.insert(alternatives.end(), own.begin(), own.end());
+        }
+    }
+    void on_embedding(const shm::EmbeddingRecord&, std::span<const float> fresh) noexcept override {
+        values.insert(values.end(), fresh.begin(), fresh.end());
+    }
     void on_give_back(const shm::GiveBackRecord&) noexcept override { ++give_backs; }
     void on_failed(const shm::FailedRecord&) noexcept override { ++failures; }
 };
+
+using Bytes = std::vector<std::byte>;
+
+template <typename T>
+void append(Bytes& bytes, const T& value) {
+    const auto span = shm::bytes_of(value);
+    bytes.insert(bytes.end(), span.begin(), span.end());
+}
+
+// Two scores: one with a single alternative, one with none.
+Bytes scores_record() {
+    Bytes bytes;
+    append(bytes, shm::PromptScoresRecord{1, 1, 1, 2, 0});
+    append(bytes, -0.5f);
+    append(bytes, uint32_t{1});
+    append(bytes, shm::Alternative{5, -0.25f});
+    append(bytes, -1.5f);
+    append(bytes, uint32_t{0});
+    return bytes;
+}
+
+Bytes embedding_record(shm::EmbeddingRecord record, size_t values) {
+    Bytes bytes;
+    append(bytes, record);
+    for (size_t i = 0; i < values; ++i)
+        append(bytes, static_cast<float>(i));
+    return bytes;
+}
 
 class WorkerLinkTest : public testing::Test {
   protected:
@@ -162,6 +204,8 @@ TEST_F(WorkerLinkTest, DeliversEveryKindOfRecord) {
     writer.try_publish(shm::RecordType::kStarted, shm::bytes_of(shm::StartedRecord{}));
     writer.try_publish(shm::RecordType::kToken, shm::bytes_of(token),
                        std::as_bytes(std::span(others)));
+    writer.try_publish(shm::RecordType::kPromptScores, scores_record());
+    writer.try_publish(shm::RecordType::kEmbedding, embedding_record({1, 1, 2, 3, 5}, 3));
     writer.try_publish(shm::RecordType::kGiveBack, shm::bytes_of(shm::GiveBackRecord{}));
     writer.try_publish(shm::RecordType::kFailed, shm::bytes_of(shm::FailedRecord{}));
     EXPECT_TRUE(link_->has_records());
@@ -170,8 +214,67 @@ TEST_F(WorkerLinkTest, DeliversEveryKindOfRecord) {
     EXPECT_FALSE(link_->has_records());
     EXPECT_EQ(events.starts + events.give_backs + events.failures, 3u);
     EXPECT_EQ(events.tokens, std::vector<uint32_t>{20});
-    ASSERT_EQ(events.alternatives.size(), 2u);
+    ASSERT_EQ(events.alternatives.size(), 3u);
     EXPECT_EQ(events.alternatives[1].token, 6u);
+    EXPECT_EQ(events.alternatives[2].token, 5u) << "the prompt's";
+    EXPECT_EQ(events.logprobs, (std::vector<float>{-0.5f, -1.5f}));
+    EXPECT_EQ(events.values, (std::vector<float>{0, 1, 2}));
+}
+
+// What becomes of a record when a few bytes of it are others.
+class Bent {
+  public:
+    Bent(shm::RecordType type, Bytes bytes) : type_(type), bytes_(std::move(bytes)) {}
+    template <typename T>
+    bool is_taken_with(size_t at, T value) const {
+        Bytes bytes = bytes_;
+        std::memcpy(bytes.data() + at, &value, sizeof value);
+        return is_taken(bytes);
+    }
+    bool is_taken(const Bytes& bytes) const {
+        CountingEvents events;
+        const bool taken = deliver_record(type_, bytes, events);
+        EXPECT_EQ(taken, !events.logprobs.empty() || !events.values.empty());
+        return taken;
+    }
+
+  private:
+    const shm::RecordType type_;
+    const Bytes bytes_;
+};
+
+TEST_F(WorkerLinkTest, PromptScoresAreReadToTheLastByte) {
+    const Bytes good = scores_record();
+    const Bent record(shm::RecordType::kPromptScores, good);
+    EXPECT_TRUE(record.is_taken(good));
+    for (size_t bytes = 0; bytes < good.size(); ++bytes)
+        EXPECT_FALSE(record.is_taken(Bytes(good.begin(), good.begin() + bytes))) << bytes;
+    Bytes longer = good;
+    longer.resize(good.size() + 8);
+    EXPECT_FALSE(record.is_taken(longer));
+    const size_t count_at = offsetof(shm::PromptScoresRecord, count);
+    for (const uint32_t count : {0u, 1u, 3u, 0xFFFF'FFFFu})
+        EXPECT_FALSE(record.is_taken_with(count_at, count)) << count;
+    const size_t alternatives_at = sizeof(shm::PromptScoresRecord) + sizeof(float);
+    for (const uint32_t count : {0u, 2u, 21u, 0xFFFF'FFFFu})
+        EXPECT_FALSE(record.is_taken_with(alternatives_at, count)) << count;
+}
+
+TEST_F(WorkerLinkTest, EmbeddingsStayWithinTheirSize) {
+    const Bytes good = embedding_record({1, 1, 2, 3, 5}, 3);
+    const Bent record(shm::RecordType::kEmbedding, good);
+    EXPECT_TRUE(record.is_taken(good));
+    for (size_t bytes = 0; bytes < good.size(); ++bytes)
+        EXPECT_FALSE(record.is_taken(Bytes(good.begin(), good.begin() + bytes))) << bytes;
+    for (const uint32_t first : {3u, 0xFFFF'FFFFu})
+        EXPECT_FALSE(record.is_taken_with(offsetof(shm::EmbeddingRecord, first_value), first));
+    for (const uint32_t count : {0u, 2u, 4u, 0xFFFF'FFFFu})
+        EXPECT_FALSE(record.is_taken_with(offsetof(shm::EmbeddingRecord, count), count));
+    const size_t total_at = offsetof(shm::EmbeddingRecord, value_count);
+    EXPECT_TRUE(record.is_taken_with(total_at, uint32_t{65'536}));
+    for (const uint32_t total : {0u, 4u, 65'537u, 0xFFFF'FFFFu})
+        EXPECT_FALSE(record.is_taken_with(total_at, total)) << total;
+    EXPECT_FALSE(record.is_taken(embedding_record({1, 1, 0, 0, 5}, 0)));
 }
 
 TEST_F(WorkerLinkTest, RefusesWhatNoWorkerWrites) {
@@ -192,7 +295,6 @@ TEST_F(WorkerLinkTest, RefusesWhatNoWorkerWrites) {
     bad.emplace_back(shm::RecordType::kToken, bytes(token));
     bad.emplace_back(shm::RecordType::kStarted, std::vector<std::byte>(31));
     bad.emplace_back(shm::RecordType::kSubmit, bytes(shm::SubmitRecord{}));  // the wrong way round
-    bad.emplace_back(shm::RecordType::kPromptScores, std::vector<std::byte>(24));
     bad.emplace_back(static_cast<shm::RecordType>(999), std::vector<std::byte>(8));
     for (const auto& [type, payload] : bad) {
         CountingEvents events;
