@@ -173,8 +173,19 @@ using MatmulBf16Dot = void (*)(int32_t m, int32_t n, int32_t k, const Bf16* x, c
 using MatmulF32 = void (*)(int32_t m, int32_t n, int32_t k, const float* x, const float* w,
                            float* y, int64_t y_stride) noexcept;
 
+// One head's key or value of one position in eight bits: code * scale is the number it stands for.
+// With largest = max |x[t]|:
+//   largest < kBlockFloor: scale = 0 and q = 0
+//   else scale = largest / 127 and q = x * (127 / largest) rounded to nearest, ties to even
+//   a row with an infinity or NaN gets scale = NaN, so that what attends to it shows it
+//   x      float [head_dim]
+//   q      int8  [head_dim rounded up to 16], zero behind head_dim
+//   scale  float [1]
+using QuantiseHead = void (*)(int32_t head_dim, const float* x, int8_t* q, float* scale) noexcept;
+
 // Where the keys and values of one sequence lie: pages of page_tokens positions each.
-//   pages[i] + k_offset: keys of one layer, [kv_heads][page_tokens][head_dim_padded] values
+//   pages[i] + k_offset: keys of one layer, for each kv head [page_tokens][head_dim_padded] values,
+//                        and, where they are int8, behind them float [page_tokens] scales
 //   pages[i] + v_offset: values, same shape.   head_dim_padded = head_dim rounded up to 16, pad
 //   zero.
 struct KvView {
@@ -191,6 +202,10 @@ struct KvView {
 // positions before it are not read, and their pointers may be anything. Needs 0 <= first < count,
 // 1 <= page_tokens <= kPageTokensMax, 1 <= head_dim <= kHeadDimMax.
 //   score_p = (q . k_p) * scale;  out = sum_p softmax(score)_p * v_p
+// Of int8 rows, k_p and v_p are the codes as floats, and their scales are applied once per
+// position:
+//   score_p = ((q . k_p) * k_scale_p) * scale, and w * v_scale_p instead of w below, but in the
+//   sum.
 // Online softmax in blocks of page_tokens positions by absolute position: block b is positions
 // max(first, b * page_tokens) .. min(count, (b + 1) * page_tokens) - 1, from the block that holds
 // first on; so the first and the last block may be partial. For each block, scores, block maximum
@@ -230,6 +245,8 @@ struct KernelTable {
     MatmulBf16Dot matmul_bf16_dot;  // null in a table without the instruction; "scalar" has it
     Attention attention_f32;        // keys and values stored as float
     Attention attention_f16;        // stored as IEEE half, converted exactly
+    Attention attention_int8;       // stored as quantise_head does
+    QuantiseHead quantise_head;
 };
 
 }  // namespace bitnetd::kernels

@@ -265,52 +265,6 @@ bool same_bf16_dot(const KernelTable& table, Random& random) {
     return same(y[0], y[1]);
 }
 
-template <bool kHalf>
-bool same_attention(const KernelTable& table, Random& random) {
-    constexpr int32_t kHeadDims[] = {32, 64, 80, 96, 100, 128, 256};
-    constexpr int32_t kPageTokens[] = {1, 7, 16, 32, 64};
-    KvView kv{};
-    kv.head_dim = kHeadDims[random.in(0, 6)];
-    kv.page_tokens = kPageTokens[random.in(0, 4)];
-    kv.kv_heads = random.in(1, 3);
-    const int32_t heads = kv.kv_heads * random.in(1, 6);
-    const int32_t count = random.in(1, 150);
-    const int32_t first = random.one_in(2) ? 0 : random.in(0, count - 1);
-    const int32_t row = (kv.head_dim + 15) / 16 * 16;
-    const int64_t layer = static_cast<int64_t>(kv.kv_heads) * kv.page_tokens * row;
-    kv.k_offset = 16 * (kHalf ? 2 : 4);  // something before the keys
-    kv.v_offset = kv.k_offset + layer * (kHalf ? 2 : 4);
-    const int32_t page_count = (count + kv.page_tokens - 1) / kv.page_tokens;
-    std::vector<std::vector<float>> floats;
-    std::vector<std::vector<uint16_t>> halves;
-    std::vector<const std::byte*> pages;
-    for (int32_t i = 0; i < page_count; ++i) {
-        std::vector<float> page = values(random, 16 + 2 * layer);
-        for (int64_t t = 0; t < 2 * layer; ++t) {
-            if (t % row >= kv.head_dim) page[static_cast<size_t>(16 + t)] = 0.0f;  // the padding
-        }
-        halves.push_back(to_half(page));
-        floats.push_back(std::move(page));
-        pages.push_back(kHalf ? reinterpret_cast<const std::byte*>(halves.back().data())
-                              : reinterpret_cast<const std::byte*>(floats.back().data()));
-    }
-    for (int32_t i = 0; i < first / kv.page_tokens; ++i)
-        pages[static_cast<size_t>(i)] = nullptr;  // before the window: not to be read
-    kv.pages = pages.data();
-    const int32_t begin = random.in(0, heads - 1);
-    const int32_t end = random.in(begin, heads);
-    const std::vector<float> q = values(random, static_cast<int64_t>(heads) * kv.head_dim);
-    const float scale = 1.0f / std::sqrt(static_cast<float>(kv.head_dim));
-    std::vector<float> out[2];
-    const KernelTable* tables[2] = {&table, &reference_table()};
-    for (int i = 0; i < 2; ++i) {
-        out[i] = output<float>(static_cast<int64_t>(heads) * kv.head_dim);
-        const Attention run = kHalf ? tables[i]->attention_f16 : tables[i]->attention_f32;
-        run(kv, heads, begin, end, first, count, scale, q.data(), out[i].data());
-    }
-    return same(out[0], out[1]);
-}
-
 }  // namespace
 
 const char* first_difference(const KernelTable& table, uint64_t seed) {
@@ -352,8 +306,7 @@ const char* first_difference(const KernelTable& table, uint64_t seed) {
     if (!same_matmul<Weights::kBf16>(table, random)) return "matmul_bf16";
     if (!same_matmul<Weights::kF32>(table, random)) return "matmul_f32";
     if (!same_bf16_dot(table, random)) return "matmul_bf16_dot";
-    if (!same_attention<false>(table, random)) return "attention_f32";
-    if (!same_attention<true>(table, random)) return "attention_f16";
+    if (const char* entry = first_attention_difference(table, random)) return entry;
     return first_block_difference(table, seed, random);
 }
 

@@ -48,6 +48,10 @@ bool same(const std::vector<T>& a, const std::vector<T>& b) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
+// The first entry of attention, or of the storing of its rows, that differs from the reference's,
+// or null (self_check_attention.cc).
+const char* first_attention_difference(const KernelTable& table, Random& random);
+
 // The first block entry that differs from the reference's, or null (self_check_blocks.cc). Two
 // formats are tried for each seed: six neighbouring seeds have tried them all.
 const char* first_block_difference(const KernelTable& table, uint64_t seed, Random& random);

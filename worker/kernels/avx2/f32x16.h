@@ -111,6 +111,12 @@ struct F32x16 {
             whole[i] = at[i];
         return load(whole);
     }
+    static F32x16 load(const int8_t* at, int64_t count) {
+        int8_t whole[16] = {};
+        for (int64_t i = 0; i < count; ++i)
+            whole[i] = at[i];
+        return load(whole);
+    }
     void store(float* at) const {
         _mm256_storeu_ps(at, low);
         _mm256_storeu_ps(at + 8, high);

@@ -81,6 +81,9 @@ struct F32x16 {
     static F32x16 load(const Bf16* at, int64_t count) {
         return from_bf16(_mm256_maskz_loadu_epi16(first(count), at));
     }
+    static F32x16 load(const int8_t* at, int64_t count) {
+        return from({_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(count), at))});
+    }
     void store(float* at) const { _mm512_storeu_ps(at, v); }
     void store(uint16_t* at) const {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), halves());

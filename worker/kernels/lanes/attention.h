@@ -21,18 +21,41 @@ struct HeadState {
     float largest;
     float sum;
     float acc[kHeadDimMax];
-    float score[kPageTokensMax];  // of the page that is being taken; then exp(score - largest)
+    float score[kPageTokensMax];  // of the page that is being taken; then exp(score - largest),
+                                  // times the value's scale where it has one
+};
+
+// Whether rows are codes that share a scale each.
+template <typename T>
+constexpr bool kScaled = sizeof(T) == 1;
+
+// Keys or values of one head from a position of a page on.
+template <typename T>
+struct HeadRows {
+    const T* rows;
+    const float* scales;  // of these rows, where they have any
 };
 
 // Part of a page: what all heads of a group attend to next.
 template <typename T>
 struct PageSpan {
-    const T* keys;
-    const T* values;
+    HeadRows<T> keys;
+    HeadRows<T> values;
     int32_t positions;
     int32_t head_dim;
     int32_t row;  // head_dim with its padding
 };
+
+template <typename T>
+inline HeadRows<T> head_rows(const KvView& kv, const std::byte* plane, int32_t kv_head,
+                             int32_t in_page, int64_t row) {
+    const int64_t rows_bytes = kv.page_tokens * row * static_cast<int64_t>(sizeof(T));
+    const int64_t scales_bytes =
+        kScaled<T> ? kv.page_tokens * static_cast<int64_t>(sizeof(float)) : 0;
+    const std::byte* head = plane + kv_head * (rows_bytes + scales_bytes);
+    return {reinterpret_cast<const T*>(head) + in_page * row,
+            reinterpret_cast<const float*>(head + rows_bytes) + in_page};
+}
 
 // state[i].score[p] = q[i] . keys[p] for M heads.
 template <typename V, typename T, int M>
@@ -44,7 +67,7 @@ inline void score_keys(HeadState* state, const float* q, const PageSpan<T>& page
     for (; p + kKeys <= page.positions; p += kKeys) {
         V acc[kAcross * M * N];
         for (int i = 0; i < kAcross; ++i) {
-            dot_tile<V, T, M, N>(q, page.head_dim, page.keys + int64_t{p + i * N} * page.row,
+            dot_tile<V, T, M, N>(q, page.head_dim, page.keys.rows + int64_t{p + i * N} * page.row,
                                  page.row, page.head_dim, acc + i * M * N);
         }
         float total[kAcross * M * N];
@@ -55,10 +78,20 @@ inline void score_keys(HeadState* state, const float* q, const PageSpan<T>& page
     }
     for (; p < page.positions; ++p) {
         V acc[M];
-        dot_tile<V, T, M, 1>(q, page.head_dim, page.keys + int64_t{p} * page.row, page.row,
+        dot_tile<V, T, M, 1>(q, page.head_dim, page.keys.rows + int64_t{p} * page.row, page.row,
                              page.head_dim, acc);
         for (int i = 0; i < M; ++i)
             state[i].score[p] = acc[i].total();
+    }
+}
+
+// score[p] *= factor[p] for all positions of the page.
+template <typename V>
+inline void scale_scores(HeadState& state, int32_t positions, const float* factor) {
+    for (int32_t p = 0; p < positions; p += 16) {
+        const int32_t count = positions - p < 16 ? positions - p : 16;
+        (V::load(state.score + p, count) * V::load(factor + p, count))
+            .store(state.score + p, count);
     }
 }
 
@@ -66,6 +99,7 @@ inline void score_keys(HeadState* state, const float* q, const PageSpan<T>& page
 // largest score.
 template <typename V, typename T>
 inline void weigh_scores(HeadState& state, const PageSpan<T>& page, float scale) {
+    if constexpr (kScaled<T>) scale_scores<V>(state, page.positions, page.keys.scales);
     float largest = state.largest;
     for (int32_t p = 0; p < page.positions; ++p) {
         state.score[p] *= scale;
@@ -92,7 +126,7 @@ inline void add_values(HeadState* state, const PageSpan<T>& page, int32_t d) {
 #pragma GCC unroll 16
     for (int i = 0; i < M * N; ++i)
         sum[i] = V::load(state[i / N].acc + d + 16 * (i % N));
-    const T* value = page.values + d;
+    const T* value = page.values.rows + d;
     for (int32_t p = 0; p < page.positions; ++p, value += page.row) {
         V at[N];
 #pragma GCC unroll 16
@@ -121,6 +155,10 @@ inline void take_page(HeadState* state, const float* q, const PageSpan<T>& page,
 #pragma GCC unroll 4
         for (int i = 0; i < M; ++i)
             state[i].sum += state[i].score[p];
+    }
+    if constexpr (kScaled<T>) {
+        for (int i = 0; i < M; ++i)
+            scale_scores<V>(state[i], page.positions, page.values.scales);
     }
     constexpr int N = V::kTileSums / M;
     int32_t d = 0;
@@ -165,18 +203,16 @@ void attention(const KvView& kv, int32_t heads, int32_t head_begin, int32_t head
             for (int32_t d = 0; d < row; d += 16)
                 V::zero().store(state[i].acc + d);
         }
-        const int64_t head_offset = static_cast<int64_t>(kv_head) * kv.page_tokens * row;
         const float* query = q + static_cast<int64_t>(h) * kv.head_dim;
         float* result = out + static_cast<int64_t>(h) * kv.head_dim;
         for (int32_t begin = first; begin < count;) {
             const int32_t in_page = begin % kv.page_tokens;
-            const int64_t offset = head_offset + static_cast<int64_t>(in_page) * row;
             const std::byte* page = kv.pages[begin / kv.page_tokens];
             const int32_t left = count - begin;
             const int32_t room = kv.page_tokens - in_page;
             const int32_t positions = left < room ? left : room;
-            const PageSpan<T> span{reinterpret_cast<const T*>(page + kv.k_offset) + offset,
-                                   reinterpret_cast<const T*>(page + kv.v_offset) + offset,
+            const PageSpan<T> span{head_rows<T>(kv, page + kv.k_offset, kv_head, in_page, row),
+                                   head_rows<T>(kv, page + kv.v_offset, kv_head, in_page, row),
                                    positions, kv.head_dim, row};
             take_page<V>(state, together, query, span, scale);
             begin += positions;

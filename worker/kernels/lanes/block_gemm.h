@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "worker/kernels/lanes/block_tile.h"
+#include "worker/kernels/lanes/rows.h"
 
 namespace bitnetd::kernels::lanes {
 
@@ -23,8 +24,7 @@ void quantise_blocks(int32_t m, int32_t k, const float* x, int64_t x_stride, int
             *d++ = (none ? 0.0f : largest / 127.0f) + seen;
             const V scale = V::all(none ? 0.0f : 127.0f / largest);
             for (const V& half : value) {
-                const V limited = V::min(V::max(half * scale, V::all(-127.0f)), V::all(127.0f));
-                const typename V::Int whole = limited.rounded();
+                const typename V::Int whole = quantised(half, scale);
                 whole.store_int8(q);
                 *q_sum++ = whole.total();
                 q += 16;

@@ -12,6 +12,12 @@
 
 namespace bitnetd::kernels::lanes {
 
+// Codes within +-127, ties to even.
+template <typename V>
+inline typename V::Int quantised(V value, V scale) {
+    return V::min(V::max(value * scale, V::all(-127.0f)), V::all(127.0f)).rounded();
+}
+
 template <typename V>
 void quantise_rows(int32_t m, int32_t k, const float* x, int64_t x_stride, int8_t* q,
                    float* x_scale, int32_t* q_sum) noexcept {
@@ -33,9 +39,7 @@ void quantise_rows(int32_t m, int32_t k, const float* x, int64_t x_stride, int8_
         for (t = 0; t < k;
              t += 16) {  // a tail reads as zeros and may be stored whole: rows are padded
             const V value = t + 16 <= k ? V::load(row + t) : V::load(row + t, k - t);
-            V scaled = V::max(value * scale, V::all(-127.0f));
-            scaled = V::min(scaled, V::all(127.0f));
-            const typename V::Int whole = scaled.rounded();
+            const typename V::Int whole = quantised(value, scale);
             sum = sum + whole;
             whole.store_int8(out + t);
         }
@@ -43,6 +47,26 @@ void quantise_rows(int32_t m, int32_t k, const float* x, int64_t x_stride, int8_
             V::Int::zero().store_int8(out + t);
         q_sum[i] = sum.total();
     }
+}
+
+template <typename V>
+void quantise_head(int32_t head_dim, const float* x, int8_t* q, float* scale) noexcept {
+    const auto value_at = [=](int32_t t) {
+        return t + 16 <= head_dim ? V::load(x + t) : V::load(x + t, head_dim - t);
+    };
+    V magnitude = V::zero();
+    V nothing = V::zero();  // NaN from an infinity or NaN
+    for (int32_t t = 0; t < head_dim; t += 16) {
+        const V value = value_at(t);
+        magnitude = V::max(magnitude, value.magnitude());
+        nothing = V::fma(value, V::zero(), nothing);
+    }
+    const float largest = magnitude.largest();
+    const bool none = largest < kBlockFloor;
+    *scale = (none ? 0.0f : largest / 127.0f) + nothing.total();
+    const V factor = V::all(none ? 0.0f : 127.0f / largest);
+    for (int32_t t = 0; t < head_dim; t += 16)
+        quantised(value_at(t), factor).store_int8(q + t);
 }
 
 template <typename V>

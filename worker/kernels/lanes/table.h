@@ -42,6 +42,8 @@ constexpr KernelTable make_table(const char* name) {
         .matmul_bf16_dot = nullptr,
         .attention_f32 = attention<V, float>,
         .attention_f16 = attention<V, uint16_t>,
+        .attention_int8 = attention<V, int8_t>,
+        .quantise_head = quantise_head<V>,
     };
 }
 

@@ -69,22 +69,28 @@ int8_t quantise(float value, float scale) {
     return static_cast<int8_t>((q + kRound) - kRound);
 }
 
-// One block of 32.
-void quantise_block(const float* x, int8_t* q, float* d, int32_t* q_sum) {
+// Numbers that share a factor, which is returned: the largest magnitude becomes 127.
+float quantise_group(int32_t count, const float* x, int8_t* q) {
     float largest = 0.0f;
-    for (int32_t t = 0; t < kBlock; ++t)
+    for (int32_t t = 0; t < count; ++t)
         largest = std::fabs(x[t]) > largest ? std::fabs(x[t]) : largest;
     const bool none = largest < kBlockFloor;
     const float scale = none ? 0.0f : 127.0f / largest;
-    *d = none ? 0.0f : largest / 127.0f;
-    for (int32_t t = 0; t < kBlock; ++t)
-        *d += x[t] * 0.0f;  // NaN from an infinity or NaN
+    float factor = none ? 0.0f : largest / 127.0f;
+    for (int32_t t = 0; t < count; ++t)
+        factor += x[t] * 0.0f;  // NaN from an infinity or NaN
+    for (int32_t t = 0; t < count; ++t)
+        q[t] = quantise(x[t], scale);
+    return factor;
+}
+
+// One block of 32.
+void quantise_block(const float* x, int8_t* q, float* d, int32_t* q_sum) {
+    *d = quantise_group(kBlock, x, q);
     q_sum[0] = 0;
     q_sum[1] = 0;
-    for (int32_t t = 0; t < kBlock; ++t) {
-        q[t] = quantise(x[t], scale);
+    for (int32_t t = 0; t < kBlock; ++t)
         q_sum[t / 16] += q[t];
-    }
 }
 
 void quantise_blocks(int32_t m, int32_t k, const float* x, int64_t x_stride, int8_t* q, float* d,

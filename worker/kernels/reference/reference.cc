@@ -27,6 +27,9 @@ float to_float(uint16_t half) {
 float to_float(Bf16 value) {
     return bf16_value(value);
 }
+float to_float(int8_t code) {
+    return code;
+}
 
 template <typename T>
 T add_lanes(T (&lane)[kLanes]) {
@@ -212,26 +215,56 @@ void matmul(int32_t m, int32_t n, int32_t k, const float* x, const T* w, float* 
     }
 }
 
-// One head. T is the type that keys and values are stored as.
+void quantise_head(int32_t head_dim, const float* x, int8_t* q, float* scale) noexcept {
+    *scale = quantise_group(head_dim, x, q);
+    for (int32_t t = head_dim; t % kLanes != 0; ++t)
+        q[t] = 0;
+}
+
+// The keys, or the values, of one head in one page. T is the type that they are stored as; int8
+// rows have scales.
+template <typename T>
+class HeadRows {
+  public:
+    static constexpr bool kScaled = sizeof(T) == 1;
+
+    HeadRows(const KvView& kv, const std::byte* page, int64_t offset, int32_t kv_head)
+        : row_((kv.head_dim + kLanes - 1) / kLanes * kLanes) {
+        const int64_t codes_bytes = kv.page_tokens * row_ * static_cast<int64_t>(sizeof(T));
+        const int64_t scales_bytes = kScaled ? kv.page_tokens * 4 : 0;
+        const std::byte* head = page + offset + kv_head * (codes_bytes + scales_bytes);
+        rows_ = reinterpret_cast<const T*>(head);
+        scales_ = reinterpret_cast<const float*>(head + codes_bytes);
+    }
+
+    const T* row(int32_t in_page) const { return rows_ + in_page * row_; }
+    // x times the row's scale.
+    float scaled(float x, int32_t in_page) const { return kScaled ? x * scales_[in_page] : x; }
+
+  private:
+    int64_t row_;  // head_dim with its padding
+    const T* rows_;
+    const float* scales_;
+};
+
+// One head.
 template <typename T>
 void attend(const KvView& kv, int32_t kv_head, int32_t first, int32_t count, float scale,
             const float* q, float* out) {
-    const int32_t row = (kv.head_dim + kLanes - 1) / kLanes * kLanes;
-    const int64_t head_offset = static_cast<int64_t>(kv_head) * kv.page_tokens * row;
     float largest = -std::numeric_limits<float>::infinity();
     float sum = 0.0f;
     float acc[kHeadDimMax] = {};
     for (int32_t begin = first; begin < count;) {
         const int32_t in_page = begin % kv.page_tokens;
-        const int64_t offset = head_offset + int64_t{in_page} * row;
         const std::byte* page = kv.pages[begin / kv.page_tokens];
-        const T* keys = reinterpret_cast<const T*>(page + kv.k_offset) + offset;
-        const T* values = reinterpret_cast<const T*>(page + kv.v_offset) + offset;
+        const HeadRows<T> keys(kv, page, kv.k_offset, kv_head);
+        const HeadRows<T> values(kv, page, kv.v_offset, kv_head);
         const int32_t positions = std::min(count - begin, kv.page_tokens - in_page);
         float score[kPageTokensMax];
         float new_largest = largest;
         for (int32_t p = 0; p < positions; ++p) {
-            score[p] = dot(kv.head_dim, q, keys + p * row) * scale;
+            const float product = dot(kv.head_dim, q, keys.row(in_page + p));
+            score[p] = keys.scaled(product, in_page + p) * scale;
             if (score[p] > new_largest) new_largest = score[p];
         }
         if (new_largest > largest) {
@@ -244,9 +277,10 @@ void attend(const KvView& kv, int32_t kv_head, int32_t first, int32_t count, flo
         for (int32_t p = 0; p < positions; ++p) {
             const float weight = exp_of(score[p] - largest);
             sum += weight;
-            for (int32_t d = 0; d < kv.head_dim; ++d) {
-                acc[d] = std::fma(weight, to_float(values[p * row + d]), acc[d]);
-            }
+            const float factor = values.scaled(weight, in_page + p);
+            const T* value = values.row(in_page + p);
+            for (int32_t d = 0; d < kv.head_dim; ++d)
+                acc[d] = std::fma(factor, to_float(value[d]), acc[d]);
         }
         begin += positions;
     }
@@ -295,6 +329,8 @@ const KernelTable kTable = {
     .matmul_bf16_dot = matmul_bf16_dot,
     .attention_f32 = attention<float>,
     .attention_f16 = attention<uint16_t>,
+    .attention_int8 = attention<int8_t>,
+    .quantise_head = quantise_head,
 };
 
 }  // namespace bitnetd::kernels::reference

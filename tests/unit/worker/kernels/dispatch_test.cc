@@ -119,12 +119,15 @@ void wrong_matmul_f32(int32_t m, int32_t n, int32_t k, const float* x, const flo
     right().matmul_f32(m, n, k, x, w, y, y_stride);
     y[0] += 1.0f;
 }
-template <bool kHalf>
+template <auto kEntry>
 void wrong_attention(const KvView& kv, int32_t heads, int32_t begin, int32_t end, int32_t first,
                      int32_t count, float scale, const float* q, float* out) noexcept {
-    const Attention run = kHalf ? right().attention_f16 : right().attention_f32;
-    run(kv, heads, begin, end, first, count, scale, q, out);
+    (right().*kEntry)(kv, heads, begin, end, first, count, scale, q, out);
     if (begin < end) out[begin * kv.head_dim] += 1.0f;
+}
+void wrong_quantise_head(int32_t head_dim, const float* x, int8_t* q, float* scale) noexcept {
+    right().quantise_head(head_dim, x, q, scale);
+    q[(head_dim + 15) / 16 * 16] = 0;  // one beyond the end
 }
 
 struct Spoiled {
@@ -156,8 +159,13 @@ const Spoiled kSpoiled[] = {
     {"matmul_bf16", [](KernelTable& t) { t.matmul_bf16 = wrong_matmul_bf16; }},
     {"matmul_f32", [](KernelTable& t) { t.matmul_f32 = wrong_matmul_f32; }},
     {"matmul_bf16_dot", [](KernelTable& t) { t.matmul_bf16_dot = wrong_bf16_dot; }},
-    {"attention_f32", [](KernelTable& t) { t.attention_f32 = wrong_attention<false>; }},
-    {"attention_f16", [](KernelTable& t) { t.attention_f16 = wrong_attention<true>; }},
+    {"quantise_head", [](KernelTable& t) { t.quantise_head = wrong_quantise_head; }},
+    {"attention_f32",
+     [](KernelTable& t) { t.attention_f32 = wrong_attention<&KernelTable::attention_f32>; }},
+    {"attention_f16",
+     [](KernelTable& t) { t.attention_f16 = wrong_attention<&KernelTable::attention_f16>; }},
+    {"attention_int8",
+     [](KernelTable& t) { t.attention_int8 = wrong_attention<&KernelTable::attention_int8>; }},
 };
 
 KernelTable named(const char* name) {
