@@ -53,7 +53,7 @@ void CommandLine::add_to(CLI::App& app) {
     app.add_option("--requests", requests, "so many requests in a stage at most");
 
     app.add_option("--prompt-tokens", prompt_tokens,
-                   "fixed:N, uniform:A..B or lognormal:MEDIAN,SIGMA; in a chat, words")
+                   "fixed:N, uniform:A..B or lognormal:MEDIAN,SIGMA; of a text, words")
         ->capture_default_str();
     app.add_option("--output-tokens", output_tokens, "the same for answers (ignore_eos is set)")
         ->capture_default_str();
@@ -63,7 +63,8 @@ void CommandLine::add_to(CLI::App& app) {
     app.add_option("--mix", mix, "which requests are sent")
         ->check(CLI::IsMember({"completions", "chat", "both"}))
         ->capture_default_str();
-    app.add_option("--corpus", corpus, "chats are made of passages of this text");
+    app.add_option("--corpus", corpus,
+                   "prompts are passages of this text; without it, random ids and words");
     app.add_option("--vocabulary", vocabulary, "prompts of completions are random ids below this")
         ->check(count)
         ->capture_default_str();
@@ -129,6 +130,7 @@ Result<RequestPlan> plan_of(const CommandLine& line) {
     plan.timeout_ms = line.timeout_ms;
     plan.seed = line.seed;
     plan.stream = line.stream;
+    plan.text_prompts = !line.corpus.empty();
     return plan;
 }
 

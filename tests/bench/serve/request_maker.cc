@@ -91,6 +91,10 @@ void RequestMaker::write(const RequestFacts& facts, std::string& out) {
         body_ += ",\"messages\":[{\"role\":\"user\",\"content\":\"";
         append_words(facts, body_);
         body_ += "\"}]}";
+    } else if (plan_.text_prompts) {
+        body_ += ",\"prompt\":\"";
+        append_words(facts, body_);
+        body_ += "\"}";
     } else {
         body_ += ",\"prompt\":[";
         append_ids(facts, body_);

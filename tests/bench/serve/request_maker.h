@@ -19,7 +19,7 @@ struct RequestPlan {
     LengthDistribution prompt_tokens, output_tokens;
     std::vector<Route> routes = {Route::kCompletions};  // drawn evenly
     std::vector<std::string> priorities;                // drawn evenly; empty: none is sent
-    uint32_t shared_prefix = 0;  // so many tokens (chat: words) at the front are the same for all
+    uint32_t shared_prefix = 0;  // so many tokens (words) at the front are the same for all
     uint32_t vocabulary = 1000;  // token ids are below
     uint32_t context = 0;        // prompt and output are cut to fit; 0: it is not known
     std::string model;           // empty: the server's default
@@ -28,12 +28,13 @@ struct RequestPlan {
     uint64_t timeout_ms = 0;  // 0: none is sent
     uint64_t seed = 1;
     bool stream = true;
-    std::vector<std::string> words;  // chat prompts are made of these; may not be empty
+    bool text_prompts = false;       // completions say words too, instead of token ids
+    std::vector<std::string> words;  // what prompts of text are made of; may not be empty
 };
 
 struct RequestFacts {
     uint64_t number = 0;
-    uint32_t prompt_tokens = 0;  // of a chat: words
+    uint32_t prompt_tokens = 0;  // of a text: words
     uint32_t output_tokens = 0;
     Route route = Route::kCompletions;
     size_t priority = 0;  // index into RequestPlan::priorities

@@ -184,6 +184,16 @@ TEST_F(Requests, ChatsAreWordsOfTheTextWhateverIsInIt) {
     }
 }
 
+TEST_F(Requests, CompletionsOfATextAreItsWords) {
+    plan_.text_prompts = true;
+    RequestMaker maker(plan_);
+    std::string request;
+    const RequestFacts facts = maker.facts(5);
+    maker.write(facts, request);
+    const std::string prompt = body_of(request, "/v1/completions")["prompt"];
+    EXPECT_EQ(words_of(prompt).size(), facts.prompt_tokens);
+}
+
 TEST_F(Requests, PromptAndAnswerFitIntoTheContext) {
     plan_.context = 30;
     const RequestMaker maker(plan_);
