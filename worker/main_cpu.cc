@@ -159,7 +159,7 @@ class CpuWorker {
                                    {"numa_nodes", numa_nodes_},
                                    {"slots", params_.worker_slots_max},
                                    {"context", context_max_},
-                                   {"kv_pages", cache_->pages_total()},
+                                   {"kv_pages", cache_->pages().pages_total()},
                                    {"kv_huge_pages", setup_.arena.huge_pages()},
                                    {"weights_bytes", setup_.weights.bytes()},
                                    {"weights_huge_bytes", huge},
@@ -197,7 +197,7 @@ class CpuWorker {
         layout_.emplace(KvShape{.layers = model.layers,
                                 .kv_heads = model.kv_heads,
                                 .head_dim = model.head_dim,
-                                .type = params_.kv_type == "f16" ? KvType::kF16 : KvType::kF32});
+                                .type = kv_type_of(params_.kv_type)});
         const uint64_t in_arena = setup_.arena.bytes() / layout_->page_bytes() * kPageTokens;
         context_max_ = static_cast<uint32_t>(std::min<uint64_t>(model.context, in_arena));
         if (params_.kv_context_max != 0) {
@@ -214,7 +214,7 @@ class CpuWorker {
         cache_.emplace(*layout_, setup_.arena.memory(), slots, context_max_,
                        [this](uint64_t end) { setup_.arena.grow(end); });
         if (params_.worker_null_model == 1) {
-            engine_ = std::make_unique<NullEngine>(model.vocab, weights_.end_ids(),
+            engine_ = std::make_unique<NullEngine>(model.vocab, model.hidden, weights_.end_ids(),
                                                    params_.worker_null_step_us);
         } else {
             engine_ = std::make_unique<TransformerEngine>(weights_, *kernels_, *pool_, *layout_,
@@ -223,6 +223,8 @@ class CpuWorker {
         const auto ends = weights_.end_ids();
         loop_.emplace(
             StepLoop::Settings{.vocab = model.vocab,
+                               .hidden = model.hidden,
+                               .pooling = model.pooling,
                                .context_max = context_max_,
                                .slots_max = slots,
                                .step_tokens_max = step_tokens,

@@ -1,8 +1,7 @@
-// KvCache cuts an arena into pages and keeps a page table per slot. A sequence gets the pages for
-// its whole length when it starts to run, so nothing runs out midway, and gives them back when it
-// ends. The arena belongs to the supervisor and survives this process; its bytes are garbage at
-// first. Allocates at construction only. Loop thread; workers of the thread pool read the tables in
-// a step.
+// KvCache: the memory behind a worker's KV pages. KvPages says which page a position is in, this is
+// where the page lies. The arena belongs to the supervisor and survives this process; its bytes are
+// garbage at first. Allocates at construction only. Loop thread; workers of the thread pool read
+// the tables in a step.
 #pragma once
 
 #include <cstddef>
@@ -12,12 +11,13 @@
 #include <vector>
 
 #include "worker/kv/kv_layout.h"
+#include "worker/kv/kv_pages.h"
 
 namespace bitnetd::worker {
 
 class KvCache {
   public:
-    // Called before bytes of the arena below `end` are given out for the first time.
+    // Called before bytes of the arena below `end` are used for the first time.
     using Grow = std::function<void(uint64_t end)>;
 
     // `arena` is 64-byte aligned and outlives the cache. Pages beyond what slots_max sequences of
@@ -25,28 +25,26 @@ class KvCache {
     KvCache(const KvLayout& layout, std::span<std::byte> arena, uint32_t slots_max,
             uint32_t context_max, Grow grow = {});
 
-    // The pages for `tokens` positions; false, and nothing taken, when there are too few. The slot
-    // holds none and tokens <= context_max.
-    bool reserve(uint32_t slot, uint32_t tokens);
-    void release(uint32_t slot);
-
-    // The slot's page table: page i holds positions i * kPageTokens and on.
-    std::byte* const* pages(uint32_t slot) const;
-
     const KvLayout& layout() const { return layout_; }
-    uint32_t pages_total() const { return pages_total_; }
-    uint32_t pages_free() const { return static_cast<uint32_t>(free_.size()); }
+    KvPages& pages() { return pages_; }
+    const KvPages& pages() const { return pages_; }
+
+    // The slot's page table as of now: entry i is the memory of positions i * kPageTokens and on.
+    // Valid until the slot's pages change.
+    std::byte* const* table(uint32_t slot);
+    // Copies what sequences took over from pages that others go on with.
+    void copy_pages();
 
   private:
+    std::byte* memory_of(uint32_t page);
+
     KvLayout layout_;
     std::span<std::byte> arena_;
-    uint32_t table_pages_;  // entries per slot in tables_
-    uint32_t pages_total_;
     Grow grow_;
-    uint32_t pages_grown_ = 0;    // pages given out so far are below; they come in ascending order
-    std::vector<uint32_t> free_;  // page numbers; the last freed is used first: warm caches
-    std::vector<std::byte*> tables_;     // [slots_max][table_pages_]
-    std::vector<uint32_t> page_counts_;  // [slots_max] pages held
+    KvPages pages_;
+    uint32_t table_pages_;            // entries per slot in tables_
+    std::vector<std::byte*> tables_;  // [slots_max][table_pages_]
+    uint32_t pages_grown_ = 0;        // pages used so far are below; they come in ascending order
 };
 
 }  // namespace bitnetd::worker

@@ -4,10 +4,8 @@
 
 namespace bitnetd::worker {
 
-FlightTable::FlightTable(Scheduler& scheduler, KvCache& cache, uint32_t slots_max,
-                         uint32_t context_max)
+FlightTable::FlightTable(Scheduler& scheduler, uint32_t slots_max, uint32_t context_max)
     : scheduler_(scheduler),
-      cache_(cache),
       context_max_(context_max),
       flights_(slots_max),
       ids_(size_t{slots_max} * context_max),
@@ -73,15 +71,18 @@ void FlightTable::schedule(uint32_t slot) {
     Flight& flight = flights_[slot];
     BITNETD_CHECK(flight.state == Flight::State::kArriving);
     flight.state = Flight::State::kScheduled;
-    scheduler_.submit(slot, {flight.priority, flight.id_count, flight.position_limit});
+    const bool has_results = flight.results.are_wanted();
+    scheduler_.submit(slot, {.priority = flight.priority,
+                             .id_count = flight.id_count,
+                             .position_limit = flight.position_limit,
+                             .ids = id_memory(slot).data(),
+                             .needs_all_rows = has_results,
+                             .chunk_max = has_results ? kResultRowsMax : UINT32_MAX});
 }
 
 void FlightTable::end(uint32_t slot) {
     Flight& flight = flights_[slot];
-    if (flight.state == Flight::State::kScheduled) {
-        scheduler_.end(slot);
-        cache_.release(slot);
-    }
+    if (flight.state == Flight::State::kScheduled) scheduler_.end(slot);
     flight.state = Flight::State::kEnded;
 }
 

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "shm/abi/records.h"
-#include "worker/kv/kv_cache.h"
+#include "worker/loop/prompt_results.h"
 #include "worker/model/aligned_array.h"
 #include "worker/sampler/sampler.h"
 #include "worker/scheduler/scheduler.h"
@@ -40,21 +40,26 @@ struct Flight {
     uint32_t bias_expected = 0;
     Priority priority = Priority::kNormal;
     SamplingParams sampling;
-    uint64_t admitted_ns = 0;
-    uint64_t prefill_done_ns = 0;
+    PromptResults results;
+    uint64_t admitted_ns = 0;      // 0: it has not run yet
+    uint64_t prefill_done_ns = 0;  // 0: nor is its prompt computed
+    uint32_t cached_count = 0;     // ids that were in the cache when it first ran
     uint32_t guessed_count = 0;    // ids behind id_count that the coming step is guessed to draw
     uint32_t drawn_count = 0;      // tokens of its last step; the last is at position id_count - 1
     uint32_t published_count = 0;  // of drawn_count
     std::array<Drawn, kDraftTokensMax + 1> drawn;
 
     bool is_complete() const { return id_count == ids_expected && bias_count == bias_expected; }
+    bool draws_tokens() const { return position_limit > ids_expected; }
     bool has_tokens_due() const { return published_count < drawn_count; }
-    bool has_unpublished() const { return started_due || has_tokens_due() || failure_due; }
+    bool has_unpublished() const {
+        return started_due || results.are_due() || has_tokens_due() || failure_due;
+    }
 };
 
 class FlightTable {
   public:
-    FlightTable(Scheduler& scheduler, KvCache& cache, uint32_t slots_max, uint32_t context_max);
+    FlightTable(Scheduler& scheduler, uint32_t slots_max, uint32_t context_max);
 
     uint32_t slots_max() const { return static_cast<uint32_t>(flights_.size()); }
     uint32_t used() const { return used_; }
@@ -75,14 +80,13 @@ class FlightTable {
 
     // Arriving -> scheduled; the flight is complete and can ever run.
     void schedule(uint32_t slot);
-    // Its pages are free at once, in any state; what is due can still be published.
+    // Its pages may be used at once, in any state; what is due can still be published.
     void end(uint32_t slot);
     // Ends it and forgets it.
     void free(uint32_t slot);
 
   private:
     Scheduler& scheduler_;
-    KvCache& cache_;
     uint32_t context_max_;
     uint32_t used_ = 0;
     std::vector<Flight> flights_;        // by slot

@@ -8,7 +8,17 @@
 namespace bitnetd::worker {
 namespace {
 
-constexpr uint32_t kKnownFlags = shm::kIgnoreEos | shm::kWantLogprobs;
+constexpr uint32_t kKnownFlags =
+    shm::kIgnoreEos | shm::kWantLogprobs | shm::kScorePrompt | shm::kWantEmbedding;
+
+// Only what is wanted of the prompt can end a flight that draws no token; an embedding does.
+bool has_fitting_limit(const shm::SubmitRecord& record) {
+    const bool scores = (record.flags & shm::kScorePrompt) != 0;
+    const bool embeds = (record.flags & shm::kWantEmbedding) != 0;
+    if (scores && embeds) return false;
+    if (record.position_limit == record.id_count) return scores || embeds;
+    return record.position_limit > record.id_count && !embeds;
+}
 
 bool is_probability(float value) {
     return value >= 0 && value <= 1;
@@ -16,7 +26,7 @@ bool is_probability(float value) {
 
 bool is_consistent(const shm::SubmitRecord& record) {
     return record.id_count >= 1 && record.prompt_count >= 1 &&
-           record.prompt_count <= record.id_count && record.position_limit > record.id_count &&
+           record.prompt_count <= record.id_count && has_fitting_limit(record) &&
            record.ids_here <= record.id_count && record.bias_count <= shm::kLogitBiasMax &&
            record.logprobs <= shm::kLogprobsMax &&
            record.priority <= static_cast<uint32_t>(Priority::kLow) &&
@@ -117,7 +127,15 @@ void Intake::on_submit(uint32_t peer_index, Peer& peer, std::span<const std::byt
     flight.bias_expected = record.bias_count;
     flight.priority = static_cast<Priority>(record.priority);
     flight.sampling = sampling_of(record);
+    want_results(flight.results, record.flags);
     go_on(*slot, peer, append_ids(*slot, ids));
+}
+
+void Intake::want_results(PromptResults& results, uint32_t flags) const {
+    results.wants_scores = (flags & shm::kScorePrompt) != 0;
+    results.wants_embedding = (flags & shm::kWantEmbedding) != 0;
+    if (results.wants_scores) results.scores.resize(kResultRowsMax);
+    if (results.wants_embedding) results.pooler.emplace(limits_.pooling, limits_.hidden);
 }
 
 // Records of flights we do not have (given back, failed, cancelled) are passed over.

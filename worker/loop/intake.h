@@ -21,6 +21,8 @@ class Intake {
     struct Limits {
         uint32_t vocab;
         uint32_t context_max;
+        shm::Pooling pooling;
+        uint32_t hidden;
     };
 
     Intake(FlightTable& flights, const Scheduler& scheduler, const Limits& limits);
@@ -39,6 +41,7 @@ class Intake {
     void on_bias(uint32_t peer_index, Peer& peer, std::span<const std::byte> payload);
     void on_cancel(uint32_t peer_index, std::span<const std::byte> payload);
 
+    void want_results(PromptResults& results, uint32_t flags) const;
     bool append_ids(uint32_t slot, std::span<const std::byte> ids);
     bool append_biases(uint32_t slot, std::span<const std::byte> entries);
     // After ids or biases arrived: schedules a complete flight, refuses one that is inconsistent.

@@ -33,6 +33,8 @@ class Peer {
     // Publishes one record for it; false when its ring is full. ring_bell() wakes it afterwards.
     bool publish(shm::RecordType type, std::span<const std::byte> head,
                  std::span<const std::byte> body = {}) noexcept;
+    // Of one record, head and body.
+    size_t payload_bytes_max() const noexcept { return tokens_.max_payload_bytes(); }
     // Whether a reply to a request could be published now. As long as not, its requests wait.
     bool can_be_answered() noexcept;
     // Wakes the frontend if anything was published since the last call.

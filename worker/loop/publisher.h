@@ -1,6 +1,7 @@
 // The publisher: what a flight has due becomes records in its frontend's token ring, in order:
-// kStarted before the first kToken, and kFailed or the finishing kToken last. A record that does
-// not fit stays due; the loop holds the flight and comes back. Loop thread only.
+// kStarted, then what was wanted of the prompt (scores of earlier chunks come before kStarted),
+// then tokens; kFailed or what ends the flight comes last. A record that does not fit stays due;
+// the loop holds the flight and comes back. Loop thread only.
 #pragma once
 
 #include <cstdint>

@@ -16,18 +16,20 @@ StepLoop::StepLoop(const Settings& settings, const Parts& parts)
       board_(parts.board),
       doorbell_(parts.doorbell),
       control_(parts.control),
-      scheduler_({.slots_max = settings.slots_max,
-                  .step_tokens_max = settings.step_tokens_max,
-                  .page_tokens = kPageTokens,
-                  .pages_total = parts.cache.pages_total()}),
-      flights_(scheduler_, parts.cache, settings.slots_max, settings.context_max),
-      intake_(flights_, scheduler_, {.vocab = settings.vocab, .context_max = settings.context_max}),
+      scheduler_({.slots_max = settings.slots_max, .step_tokens_max = settings.step_tokens_max},
+                 parts.cache.pages()),
+      flights_(scheduler_, settings.slots_max, settings.context_max),
+      intake_(flights_, scheduler_,
+              {.vocab = settings.vocab,
+               .context_max = settings.context_max,
+               .pooling = settings.pooling,
+               .hidden = settings.hidden}),
       drafts_(settings.speculation, settings.slots_max) {
     rows_.reserve(settings.step_tokens_max);
     draws_.reserve(settings.step_tokens_max);
     step_flights_.reserve(settings.slots_max);
     board_.set_worker_limits(settings.slots_max, settings.context_max, kPageTokens);
-    board_.set_gauge(Gauge::kKvPagesTotal, cache_.pages_total());
+    board_.set_gauge(Gauge::kKvPagesTotal, cache_.pages().pages_total());
 }
 
 bool StepLoop::turn() {
@@ -45,7 +47,9 @@ bool StepLoop::turn() {
     const bool stepped = step();
     ring_bells();
     board_.set_slots_used(flights_.used());
-    board_.set_gauge(Gauge::kKvPagesUsed, cache_.pages_total() - cache_.pages_free());
+    const KvPages& pages = cache_.pages();
+    board_.set_gauge(Gauge::kKvPagesUsed, pages.pages_total() - pages.available());
+    board_.set_gauge(Gauge::kKvPagesCached, pages.cached());
     board_.set_gauge(Gauge::kRunningSequences, scheduler_.running());
     board_.set_gauge(Gauge::kWaitingSequences, scheduler_.waiting());
     check_end(now_ns);
@@ -61,24 +65,39 @@ void StepLoop::take_requests() {
 }
 
 bool StepLoop::step() {
-    Plan plan = scheduler_.next_step();
-    admit(plan.admitted);
+    Plan plan = scheduler_.next_step(prompt_rows_max());
+    admit(plan);
     if (plan.entries.empty()) return false;
     add_drafts(plan);
+    cache_.copy_pages();
     build_step(plan);
     compute(plan);
     settle(plan, monotonic_ns());
     return true;
 }
 
-void StepLoop::admit(std::span<const uint32_t> slots) {
-    if (slots.empty()) return;
+// How many prompt rows a step may have while others decode and wait for it: as many as they are, or
+// as take some time that nobody notices, or as make the reading of the weights worth it, by what
+// steps were measured to take.
+uint32_t StepLoop::prompt_rows_max() const {
+    constexpr uint64_t kUnnoticedNs = 50 * kNsPerMs;
+    // Arithmetic then takes six times as long as reading the weights: 86 % of the rate of more.
+    constexpr uint64_t kWorthReading = 6;
+    const uint64_t row_ns = rates_.prefill_token_ns();
+    if (row_ns == 0 || rates_.decode_ns() == 0) return settings_.step_tokens_max;
+    const uint64_t worth_it = kWorthReading * (rates_.decode_ns() / row_ns);
+    const uint64_t rows =
+        std::max({uint64_t{scheduler_.running()}, kUnnoticedNs / row_ns, worth_it, uint64_t{16}});
+    return static_cast<uint32_t>(std::min<uint64_t>(rows, settings_.step_tokens_max));
+}
+
+void StepLoop::admit(const Plan& plan) {
+    board_.count(Counter::kPreemptions, plan.preempted);
+    if (plan.admitted.empty()) return;
     const uint64_t now_ns = monotonic_ns();
-    for (const uint32_t slot : slots) {
-        // The scheduler counts the pages that the cache has.
-        BITNETD_CHECK(cache_.reserve(slot, flights_[slot].position_limit));
-        flights_[slot].admitted_ns = now_ns;
+    for (const uint32_t slot : plan.admitted) {
         drafts_.forget(slot);
+        if (flights_[slot].admitted_ns == 0) flights_[slot].admitted_ns = now_ns;
     }
 }
 
@@ -106,12 +125,34 @@ void StepLoop::build_step(const Plan& plan) {
     for (const PlanEntry& entry : plan.entries) {
         const Flight& flight = flights_[entry.slot];
         const std::span<const uint32_t> ids = flights_.id_memory(entry.slot);
-        std::byte* const* pages = cache_.pages(entry.slot);
+        std::byte* const* pages = cache_.table(entry.slot);
+        const auto first_row = static_cast<uint32_t>(rows_.size());
         for (uint32_t position = entry.first; position < entry.first + entry.count; ++position) {
             rows_.push_back({ids[position], position, pages});
         }
         step_flights_.push_back({peers_.at(flight.peer)->incarnation(), flight.name});
+        if (entry.is_prompt && flight.results.wants_scores) build_scores(entry, first_row);
         if (entry.draws) build_draws(entry);
+    }
+}
+
+// The score of each prompt id is that of the row before it. Those that were published before the
+// sequence lost its pages are not asked for again.
+void StepLoop::build_scores(const PlanEntry& entry, uint32_t first_row) {
+    Flight& flight = flights_[entry.slot];
+    PromptResults& results = flight.results;
+    const std::span<const uint32_t> ids = flights_.ids(entry.slot);
+    results.score_count = 0;
+    results.scores_published = 0;
+    for (uint32_t i = 0; i < entry.count; ++i) {
+        const uint32_t position = entry.first + i + 1;
+        if (position < results.score_position || position >= flight.prompt_count) continue;
+        draws_.push_back({.row = first_row + i,
+                          .is_score = true,
+                          .known_token = ids[position],
+                          .params = &flight.sampling,
+                          .context = {},
+                          .drawn = &results.scores[results.score_count++]});
     }
 }
 
@@ -151,14 +192,57 @@ void StepLoop::note_step(const Plan& plan, uint64_t took_ns) {
 
 void StepLoop::settle(const Plan& plan, uint64_t now_ns) {
     scheduler_.step_done();
+    uint32_t first_row = 0;
     for (const PlanEntry& entry : plan.entries) {
-        if (!entry.draws) continue;
-        if (entry.is_prompt) {
-            flights_[entry.slot].prefill_done_ns = now_ns;
-            flights_[entry.slot].started_due = true;
+        const bool ends_prompt = entry.is_prompt && take_prompt(entry, first_row, now_ns);
+        first_row += entry.count;
+        if (entry.draws && flights_[entry.slot].state == Flight::State::kScheduled) {
+            take_tokens(entry);
+            continue;
         }
-        take_tokens(entry);
+        if (ends_prompt) flights_.end(entry.slot);
+        if (flights_[entry.slot].has_unpublished()) publish(entry.slot);
     }
+}
+
+// A chunk of a prompt is computed. Whether it was the last one.
+bool StepLoop::take_prompt(const PlanEntry& entry, uint32_t first_row, uint64_t now_ns) {
+    Flight& flight = flights_[entry.slot];
+    const bool is_last = entry.first + entry.count == flight.id_count;
+    if (is_last && flight.prefill_done_ns == 0) {
+        flight.prefill_done_ns = now_ns;
+        flight.cached_count = scheduler_.reused(entry.slot);
+        flight.started_due = true;
+        flight.results.has_none_due = flight.results.wants_scores && flight.prompt_count == 1;
+        board_.count(Counter::kPromptTokensCached, flight.cached_count);
+    }
+    if (flight.results.wants_scores) check_scores(entry.slot);
+    if (flight.results.wants_embedding) pool(entry, first_row);
+    return is_last;
+}
+
+void StepLoop::check_scores(uint32_t slot) {
+    PromptResults& results = flights_[slot].results;
+    const auto scores = std::span(results.scores).first(results.score_count);
+    if (std::ranges::all_of(scores, &Drawn::valid)) return;
+    results.score_count = 0;
+    fail(slot);
+}
+
+void StepLoop::pool(const PlanEntry& entry, uint32_t first_row) {
+    PromptResults& results = flights_[entry.slot].results;
+    if (entry.first == 0) results.pooler.emplace(settings_.pooling, settings_.hidden);
+    for (uint32_t i = 0; i < entry.count; ++i)
+        results.pooler->add(engine_.hidden_of(first_row + i));
+    if (entry.first + entry.count == flights_[entry.slot].id_count) {
+        results.embedding = results.pooler->pooled();
+    }
+}
+
+void StepLoop::fail(uint32_t slot) {
+    flights_[slot].failure = shm::FailureCode::kBadNumbers;
+    flights_[slot].failure_due = true;
+    flights_.end(slot);
 }
 
 // The tokens of one sequence in order, up to the first that its draft did not foresee: what was
@@ -187,9 +271,7 @@ bool StepLoop::take_token(const PlanEntry& entry, uint32_t row) {
     Flight& flight = flights_[entry.slot];
     const Drawn& drawn = flight.drawn[row];
     if (!drawn.valid) {
-        flight.failure = shm::FailureCode::kBadNumbers;
-        flight.failure_due = true;
-        flights_.end(entry.slot);
+        fail(entry.slot);
         return false;
     }
     const uint32_t position = flight.id_count;

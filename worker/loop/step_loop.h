@@ -20,6 +20,7 @@
 #include "shm/board/board.h"
 #include "shm/control/channel.h"
 #include "shm/ring/doorbell.h"
+#include "worker/kv/kv_cache.h"
 #include "worker/loop/flight_table.h"
 #include "worker/loop/intake.h"
 #include "worker/loop/peer_table.h"
@@ -33,8 +34,10 @@ class StepLoop {
   public:
     struct Settings {
         uint32_t vocab;
-        uint32_t
-            context_max;  // of one sequence here: what the model, the settings and the pages allow
+        uint32_t hidden;
+        shm::Pooling pooling;
+        // Of one sequence here: what the model, the settings and the pages allow.
+        uint32_t context_max;
         uint32_t slots_max;
         uint32_t step_tokens_max;
         std::vector<uint32_t> end_ids;
@@ -85,7 +88,8 @@ class StepLoop {
     void ring_bells();
 
     bool step();
-    void admit(std::span<const uint32_t> slots);
+    uint32_t prompt_rows_max() const;
+    void admit(const Plan& plan);
     void add_drafts(Plan& plan);
     void build_step(const Plan& plan);
     void build_draws(const PlanEntry& entry);
@@ -93,6 +97,11 @@ class StepLoop {
     void settle(const Plan& plan, uint64_t now_ns);
     void take_tokens(const PlanEntry& entry);
     bool take_token(const PlanEntry& entry, uint32_t row);
+    void build_scores(const PlanEntry& entry, uint32_t first_row);
+    bool take_prompt(const PlanEntry& entry, uint32_t first_row, uint64_t now_ns);
+    void check_scores(uint32_t slot);
+    void pool(const PlanEntry& entry, uint32_t first_row);
+    void fail(uint32_t slot);
     void note_step(const Plan& plan, uint64_t took_ns);
 
     void sleep();

@@ -21,19 +21,43 @@ void AttentionLayer::store(const Row& row, const float* k, const float* v) const
 
 void AttentionLayer::store_half(const Row& row, uint64_t offset, const float* values) const {
     const KvShape& shape = layout_.shape();
-    const size_t pad = layout_.head_dim_padded() - shape.head_dim;
-    std::byte* const base = row.pages[row.position / kPageTokens] + offset;
-    for (uint32_t head = 0; head < shape.kv_heads; ++head) {
-        std::byte* const to = base + layout_.row_offset(head, row.position);
-        const float* from = values + uint64_t{head} * shape.head_dim;
-        if (shape.type == KvType::kF32) {
-            std::memcpy(to, from, shape.head_dim * sizeof(float));
-            std::memset(to + shape.head_dim * sizeof(float), 0, pad * sizeof(float));
-        } else {
-            kernels_.f32_to_f16(shape.head_dim, from, reinterpret_cast<uint16_t*>(to));
-            std::memset(to + shape.head_dim * sizeof(uint16_t), 0, pad * sizeof(uint16_t));
-        }
+    std::byte* const half = row.pages[row.position / kPageTokens] + offset;
+    for (uint32_t head = 0; head < shape.kv_heads; ++head)
+        store_head(values + uint64_t{head} * shape.head_dim, half, head, row.position);
+}
+
+void AttentionLayer::store_head(const float* values, std::byte* half, uint32_t head,
+                                uint32_t position) const {
+    const uint32_t head_dim = layout_.shape().head_dim;
+    const size_t pad = layout_.head_dim_padded() - head_dim;
+    std::byte* const to = half + layout_.row_offset(head, position);
+    switch (layout_.shape().type) {
+        case KvType::kF32:
+            std::memcpy(to, values, head_dim * sizeof(float));
+            std::memset(to + head_dim * sizeof(float), 0, pad * sizeof(float));
+            return;
+        case KvType::kF16:
+            kernels_.f32_to_f16(head_dim, values, reinterpret_cast<uint16_t*>(to));
+            std::memset(to + head_dim * sizeof(uint16_t), 0, pad * sizeof(uint16_t));
+            return;
+        case KvType::kInt8:  // the kernel writes the padding
+            kernels_.quantise_head(
+                static_cast<int32_t>(head_dim), values, reinterpret_cast<int8_t*>(to),
+                reinterpret_cast<float*>(half + layout_.scale_offset(head, position)));
+            return;
     }
+}
+
+kernels::Attention AttentionLayer::kernel() const {
+    switch (layout_.shape().type) {
+        case KvType::kF32:
+            return kernels_.attention_f32;
+        case KvType::kF16:
+            return kernels_.attention_f16;
+        case KvType::kInt8:
+            break;
+    }
+    return kernels_.attention_int8;
 }
 
 void AttentionLayer::attend(const Row& row, int32_t head_begin, int32_t head_end, const float* q,
@@ -48,9 +72,7 @@ void AttentionLayer::attend(const Row& row, int32_t head_begin, int32_t head_end
     const auto count = static_cast<int32_t>(row.position + 1);
     const auto window = static_cast<int32_t>(window_);
     const int32_t first = window == 0 || count < window ? 0 : count - window;
-    const auto attention =
-        shape.type == KvType::kF32 ? kernels_.attention_f32 : kernels_.attention_f16;
-    attention(view, heads_, head_begin, head_end, first, count, scale_, q, out);
+    kernel()(view, heads_, head_begin, head_end, first, count, scale_, q, out);
 }
 
 }  // namespace bitnetd::worker

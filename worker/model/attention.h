@@ -17,8 +17,8 @@ class AttentionLayer {
     AttentionLayer(const kernels::KernelTable& kernels, const KvLayout& layout,
                    const shm::WeightsHeader& model, const LayerWeights& layer);
 
-    // Stores the row's keys and values, each [kv_heads][head_dim], in its page, with zeros behind
-    // head_dim.
+    // Stores the row's keys and values, each [kv_heads][head_dim], in its page as the layout's type
+    // has them, with zeros behind head_dim.
     void store(const Row& row, const float* k, const float* v) const;
 
     // Heads head_begin .. head_end-1 of one row over what the layer sees of positions 0 ..
@@ -27,7 +27,11 @@ class AttentionLayer {
                 float* out) const;
 
   private:
+    // The row's keys, or values, to `offset` of its page.
     void store_half(const Row& row, uint64_t offset, const float* values) const;
+    // One head's of them, which go to `half` and on.
+    void store_head(const float* values, std::byte* half, uint32_t head, uint32_t position) const;
+    kernels::Attention kernel() const;
 
     const kernels::KernelTable& kernels_;
     const KvLayout& layout_;

@@ -37,6 +37,10 @@ class Engine {
     // result does not depend on the other rows. At most step_tokens_max rows; draws ascend by row,
     // at most one per row. Never allocates.
     virtual void step(std::span<const Row> rows, std::span<const Draw> draws) noexcept = 0;
+
+    // The hidden states of one row of the last step after the last norm, [hidden]: what embeddings
+    // are pooled from. Valid until the next call.
+    virtual std::span<const float> hidden_of(uint32_t row) noexcept = 0;
 };
 
 }  // namespace bitnetd::worker

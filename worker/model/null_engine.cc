@@ -5,8 +5,9 @@
 
 namespace bitnetd::worker {
 
-NullEngine::NullEngine(uint32_t vocab, std::span<const uint32_t> end_ids, uint64_t step_us)
-    : step_us_(step_us) {
+NullEngine::NullEngine(uint32_t vocab, uint32_t hidden, std::span<const uint32_t> end_ids,
+                       uint64_t step_us)
+    : hidden_(hidden), step_us_(step_us) {
     constexpr size_t kPrintable = 94;  // '!' .. '~': the first ids of the byte alphabet
     for (uint32_t id = 0; id < vocab && ids_.size() < kPrintable; ++id) {
         if (std::find(end_ids.begin(), end_ids.end(), id) == end_ids.end()) ids_.push_back(id);

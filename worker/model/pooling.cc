@@ -15,6 +15,14 @@ void Pooler::add(std::span<const float> hidden) {
     }
 }
 
+std::vector<float> Pooler::pooled() const {
+    const double share = pooling_ == shm::Pooling::kMean ? 1.0 / static_cast<double>(count_) : 1.0;
+    std::vector<float> out(sum_.size());
+    std::ranges::transform(sum_, out.begin(),
+                           [share](double sum) { return static_cast<float>(sum * share); });
+    return out;
+}
+
 std::vector<float> Pooler::embedding() const {
     constexpr double kFloor = 1e-12;  // of the length, as the models' own code has it
     const double share = pooling_ == shm::Pooling::kMean ? 1.0 / static_cast<double>(count_) : 1.0;

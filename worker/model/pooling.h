@@ -17,7 +17,9 @@ class Pooler {
     // The normed hidden states of the next token, [hidden].
     void add(std::span<const float> hidden);
 
-    // Of length 1 (zeros stay zeros); at least one token was added.
+    // As the model has it, not scaled to any length; at least one token was added.
+    std::vector<float> pooled() const;
+    // Of length 1 (zeros stay zeros).
     std::vector<float> embedding() const;
 
   private:

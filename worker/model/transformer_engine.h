@@ -19,12 +19,10 @@ class TransformerEngine final : public Engine {
                       ThreadPool& pool, const KvLayout& layout, uint32_t step_tokens_max,
                       int64_t work_per_thread = kWorkPerThread);
     void step(std::span<const Row> rows, std::span<const Draw> draws) noexcept override;
+    std::span<const float> hidden_of(uint32_t row) noexcept override;
 
     // The logits [vocab] of one row of the last step. For tests and verification.
     std::span<const float> logits_of(uint32_t row) noexcept;
-    // The hidden states of one row of the last step after the last norm, [hidden]: what embeddings
-    // are pooled from. Valid until the next call.
-    std::span<const float> hidden_of(uint32_t row) noexcept;
 
   private:
     // 32 rows reuse each row of the output matrix often enough to be bound by arithmetic.

@@ -44,10 +44,10 @@ class Prompt {
           count_(std::min(kSelfTestIds, weights.header.context)),
           arena_(layout_.page_bytes() * layout_.sequence_pages(count_)),
           cache_(layout_, arena_.span(), 1, count_) {
-        cache_.reserve(0, count_);
+        cache_.pages().grow(0, count_);
         const auto ids = self_test_ids(weights.header.vocab);
         for (uint32_t i = 0; i < count_; ++i)
-            rows_.push_back({ids[i], i, cache_.pages(0)});
+            rows_.push_back({ids[i], i, cache_.table(0)});
     }
 
     const KvLayout& layout() const { return layout_; }

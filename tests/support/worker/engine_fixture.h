@@ -42,14 +42,14 @@ class EngineFixture {
         engine_ = std::make_unique<TransformerEngine>(
             weights_, table, *pool_, layout_, options.step_tokens_max, options.work_per_thread);
         for (uint32_t slot = 0; slot < options.slots; ++slot) {
-            cache_.reserve(slot, weights_.header.context);
+            cache_.pages().grow(slot, weights_.header.context);
         }
     }
 
     const WeightsView& weights() const { return weights_; }
     TransformerEngine& engine() { return *engine_; }
-    Row row(uint32_t slot, uint32_t token, uint32_t position) const {
-        return {token, position, cache_.pages(slot)};
+    Row row(uint32_t slot, uint32_t token, uint32_t position) {
+        return {token, position, cache_.table(slot)};
     }
 
     // The logits after the last of `ids`, computed from position `first` on in chunks of `chunk`.

@@ -49,6 +49,7 @@ std::vector<float> Heard::logprobs() const {
 }
 
 bool Heard::is_finished() const {
+    if (!draws_tokens) return has_all_scores || has_all_values;
     return !tokens.empty() && tokens.back().finish != shm::Finish::kNone;
 }
 
@@ -69,7 +70,7 @@ shm::SubmitRecord Request::record() const {
             .frequency_penalty = sampling.frequency_penalty,
             .presence_penalty = sampling.presence_penalty,
             .top_k = sampling.top_k,
-            .flags = (sampling.wants_logprobs ? shm::kWantLogprobs : 0u) |
+            .flags = flags | (sampling.wants_logprobs ? shm::kWantLogprobs : 0u) |
                      (sampling.ignore_eos ? shm::kIgnoreEos : 0u),
             .logprobs = sampling.alternatives_count,
             .bias_count = static_cast<uint32_t>(bias.size()),
@@ -120,6 +121,8 @@ bool FakeFrontend::send(shm::RecordType type, std::span<const std::byte> head,
 
 void FakeFrontend::submit(const Request& request, size_t ids_per_record) {
     shm::SubmitRecord record = request.record();
+    prompt_counts_[request.flight] = record.prompt_count;
+    heard_[request.flight].draws_tokens = record.position_limit > record.id_count;
     const std::span<const uint32_t> ids(request.ids);
     const size_t here = std::min(ids_per_record, ids.size());
     record.ids_here = static_cast<uint32_t>(here);
@@ -174,11 +177,46 @@ void FakeFrontend::listen(size_t records_max) {
                 heard_[record.flight].failed.push_back(record.code);
                 return;
             }
+            case shm::RecordType::kPromptScores:
+                return take_scores(payload);
+            case shm::RecordType::kEmbedding:
+                return take_embedding(payload);
             default:
                 FAIL() << "record type " << static_cast<int>(type);
         }
     };
     ASSERT_TRUE(tokens_->poll(take, records_max).ok());
+}
+
+void FakeFrontend::take_scores(std::span<const std::byte> payload) {
+    const auto record = load<shm::PromptScoresRecord>(payload.data());
+    Heard& heard = heard_[record.flight];
+    ASSERT_EQ(record.first_position, heard.prompt_scores.size() + 1);
+    ASSERT_FALSE(heard.has_all_scores);
+    payload = payload.subspan(sizeof record);
+    for (uint32_t i = 0; i < record.count; ++i) {
+        ASSERT_GE(payload.size(), 8u);
+        Score& score = heard.prompt_scores.emplace_back();
+        score.logprob = load<float>(payload.data());
+        score.alternatives.resize(load<uint32_t>(payload.data() + 4));
+        const size_t bytes = score.alternatives.size() * sizeof(shm::Alternative);
+        ASSERT_GE(payload.size(), 8 + bytes);
+        std::memcpy(score.alternatives.data(), payload.data() + 8, bytes);
+        payload = payload.subspan(8 + bytes);
+    }
+    ASSERT_TRUE(payload.empty());
+    heard.has_all_scores = heard.prompt_scores.size() + 1 == prompt_counts_[record.flight];
+}
+
+void FakeFrontend::take_embedding(std::span<const std::byte> payload) {
+    const auto record = load<shm::EmbeddingRecord>(payload.data());
+    Heard& heard = heard_[record.flight];
+    ASSERT_EQ(record.first_value, heard.embedding.size());
+    ASSERT_EQ(payload.size(), sizeof record + record.count * sizeof(float));
+    heard.embedding.resize(heard.embedding.size() + record.count);
+    std::memcpy(heard.embedding.data() + record.first_value, payload.data() + sizeof record,
+                record.count * sizeof(float));
+    heard.has_all_values = heard.embedding.size() == record.value_count;
 }
 
 bool FakeFrontend::bell_rang() const {
@@ -228,6 +266,8 @@ LoopFixture::LoopFixture(const Options& options)
     supervisor_ = std::move(ours);
     control_ = std::make_unique<shm::Channel>(std::move(theirs));
     const StepLoop::Settings settings = {.vocab = weights_.header.vocab,
+                                         .hidden = weights_.header.hidden,
+                                         .pooling = weights_.header.pooling,
                                          .context_max = context,
                                          .slots_max = options.slots_max,
                                          .step_tokens_max = options.step_tokens_max,

@@ -16,6 +16,11 @@
 
 namespace bitnetd::worker::test {
 
+struct Score {
+    float logprob = 0;
+    std::vector<shm::Alternative> alternatives;
+};
+
 // What a frontend has heard of one flight.
 struct Heard {
     std::vector<shm::TokenRecord> tokens;
@@ -23,6 +28,11 @@ struct Heard {
     std::vector<shm::StartedRecord> started;
     std::vector<shm::GiveBackReason> given_back;
     std::vector<shm::FailureCode> failed;
+    std::vector<Score> prompt_scores;  // of position 1 and on
+    std::vector<float> embedding;
+    bool has_all_scores = false;
+    bool has_all_values = false;
+    bool draws_tokens = true;  // as submitted
 
     std::vector<uint32_t> ids() const;
     std::vector<float> logprobs() const;
@@ -34,7 +44,8 @@ struct Request {
     uint32_t attempt = 1;
     std::vector<uint32_t> ids = {1, 2, 3};
     uint32_t prompt_count = 0;  // 0: all of ids
-    uint32_t new_tokens = 8;
+    uint32_t new_tokens = 8;    // 0: the flight ends with what `flags` want of the prompt
+    uint32_t flags = 0;         // kScorePrompt or kWantEmbedding; others follow from the rest
     SamplingParams sampling = {.seed = 7, .wants_logprobs = true};
     std::vector<shm::LogitBias> bias = {};
     Priority priority = Priority::kNormal;
@@ -69,7 +80,11 @@ class FakeFrontend {
     std::unique_ptr<shm::RingWriter> requests_;
     std::unique_ptr<shm::RingReader> tokens_;
     std::unique_ptr<shm::BoardWriter> board_;
+    void take_scores(std::span<const std::byte> payload);
+    void take_embedding(std::span<const std::byte> payload);
+
     std::map<uint64_t, Heard> heard_;
+    std::map<uint64_t, uint32_t> prompt_counts_;  // by flight
 };
 
 class LoopFixture {

@@ -51,7 +51,7 @@ class IntakeTest : public ::testing::Test {
         frontend_.submit(request);
         fixture_.settle({&frontend_});
         EXPECT_EQ(frontend_.heard(flight_).tokens.size(), 8u);
-        EXPECT_EQ(fixture_.cache().pages_free(), fixture_.cache().pages_total());
+        EXPECT_EQ(fixture_.cache().pages().available(), fixture_.cache().pages().pages_total());
         EXPECT_EQ(fixture_.board().worker().slots_used, 0u);
     }
 
@@ -260,7 +260,7 @@ TEST_F(IntakeTest, ABrokenRingDropsItsFrontendOnly) {
     header->tail.store(header->tail.load() + (uint64_t{1} << 40));
     fixture_.settle({&other});
     EXPECT_TRUE(other.heard(1).is_finished());
-    EXPECT_EQ(fixture_.cache().pages_free(), fixture_.cache().pages_total());
+    EXPECT_EQ(fixture_.cache().pages().available(), fixture_.cache().pages().pages_total());
     EXPECT_FALSE(fixture_.loop().is_done());
 }
 

@@ -63,8 +63,9 @@ class ChainEngine final : public Engine {
             draw.drawn->scores = {};
         }
     }
+    std::span<const float> hidden_of(uint32_t) noexcept override { return {}; }
     uint32_t bad_after = UINT32_MAX;
-};
+};  // namespace bitnetd::worker
 
 TEST(StepLoop, GeneratesUpToTheLimit) {
     const Request request = request_of(5);
@@ -112,7 +113,7 @@ TEST(StepLoop, ContinuesFromTheMiddleWithTheSameBits) {
         frontend.cancel(flight);
         fixture.settle({&frontend});
         ASSERT_LT(frontend.heard(flight).tokens.size(), 20u);
-        EXPECT_EQ(fixture.cache().pages_free(), fixture.cache().pages_total());
+        EXPECT_EQ(fixture.cache().pages().available(), fixture.cache().pages().pages_total());
         // The frontend sends prompt + produced again, as another attempt.
         Request rest = request_of(flight);
         rest.prompt_count = static_cast<uint32_t>(rest.ids.size());
@@ -185,7 +186,7 @@ TEST(StepLoop, AFullTokenRingHoldsItsSequencesOnlyAndLosesNothing) {
         quick.listen();
     }
     EXPECT_TRUE(quick.heard(4).is_finished());
-    EXPECT_LT(fixture.cache().pages_free(), fixture.cache().pages_total());
+    EXPECT_LT(fixture.cache().pages().available(), fixture.cache().pages().pages_total());
     // A cancellation behind a full ring waits for room, then is heard.
     slow.listen(1);
     for (int i = 0; i < 4000 && !slow.heard(3).is_finished(); ++i) {
@@ -194,7 +195,7 @@ TEST(StepLoop, AFullTokenRingHoldsItsSequencesOnlyAndLosesNothing) {
     }
     expect_same(slow.heard(3), run_alone(request));
     expect_same(quick.heard(4), run_alone(other));
-    EXPECT_EQ(fixture.cache().pages_free(), fixture.cache().pages_total());
+    EXPECT_EQ(fixture.cache().pages().available(), fixture.cache().pages().pages_total());
 }
 
 TEST(StepLoop, WaitsForPagesInsteadOfFailing) {
@@ -252,7 +253,7 @@ TEST(StepLoop, AFrontendThatGoesTakesItsFlightsWithIt) {
     fixture.settle({&stays});
     EXPECT_FALSE(gone.heard(1).is_finished());
     expect_same(stays.heard(1), run_alone(request_of(1)));
-    EXPECT_EQ(fixture.cache().pages_free(), fixture.cache().pages_total());
+    EXPECT_EQ(fixture.cache().pages().available(), fixture.cache().pages().pages_total());
 }
 
 TEST(StepLoop, DrainFinishesWhatIsThereAndGivesBackTheRest) {
@@ -390,7 +391,7 @@ TEST(StepLoop, TheEndOfGenerationEndsAnAcceptedDraft) {
     EXPECT_EQ(fixture.board().counter(Counter::kSteps), 2u);
     EXPECT_EQ(fixture.board().counter(Counter::kDraftedTokens), 8u);
     EXPECT_EQ(fixture.board().counter(Counter::kDraftsAccepted), 2u);
-    EXPECT_EQ(fixture.cache().pages_free(), fixture.cache().pages_total());
+    EXPECT_EQ(fixture.cache().pages().available(), fixture.cache().pages().pages_total());
 }
 
 TEST(StepLoop, BadNumbersWithinADraftFailTheFlightWhereTheyStand) {
@@ -414,15 +415,17 @@ class WatchingEngine final : public Engine {
     void step(std::span<const Row> rows, std::span<const Draw> draws) noexcept override {
         plan = board->step_plan().value_or(std::vector<shm::StepFlight>{});
         begun_ns = board->worker().step_begun_ns;
-        NullEngine(67, {}, 0).step(rows, draws);
+        NullEngine(67, 8, {}, 0).step(rows, draws);
         if (fail)
             for (const Draw& draw : draws)
                 draw.drawn->valid = false;
     }
+    std::span<const float> hidden_of(uint32_t) noexcept override { return {}; }
     const shm::BoardView* board = nullptr;
     std::vector<shm::StepFlight> plan;
     uint64_t begun_ns = 0;
     bool fail = false;
+    std::span<const float> hidden_of(uint32_t) noexcept override { return {}; }
 };
 
 TEST(StepLoop, NotesTheFlightsOfAStepOnTheBoardWhileItRuns) {
@@ -453,7 +456,7 @@ TEST(StepLoop, LogitsThatAreNotNumbersFailTheFlight) {
     fixture.settle({&frontend});
     EXPECT_EQ(frontend.heard(1).failed, (std::vector{shm::FailureCode::kBadNumbers}));
     EXPECT_TRUE(frontend.heard(1).tokens.empty());
-    EXPECT_EQ(fixture.cache().pages_free(), fixture.cache().pages_total());
+    EXPECT_EQ(fixture.cache().pages().available(), fixture.cache().pages().pages_total());
 }
 
 }  // namespace

@@ -95,6 +95,21 @@ TEST(DemoModel, GreedyPathsWithF16KeysAndValues) {
     std::printf("largest difference %.4f, other tokens %zu\n", largest, others);
 }
 
+TEST(DemoModel, GreedyPathsWithInt8KeysAndValues) {
+    const json golden = tests::read_json(tests::golden_path("demo-model/golden.json"));
+    EngineFixture fixture(demo_model().segment(), {.kv_type = KvType::kInt8});
+    PathResult all;
+    for (const json& golden_case : golden["cases"]) {
+        const PathResult result = follow_demo(fixture, golden_case);
+        all.steps += result.steps;
+        all.other_token += result.other_token;
+        all.other_margin = std::max(all.other_margin, result.other_margin);
+        all.largest_difference = std::max(all.largest_difference, result.largest_difference);
+    }
+    std::printf("%zu steps, other tokens %zu of margins up to %.4f, largest difference %.4f\n",
+                all.steps, all.other_token, all.other_margin, all.largest_difference);
+}
+
 TEST(DemoModel, ScoresAHeldOutStory) {
     const json golden = tests::read_json(tests::golden_path("demo-model/golden.json"));
     const auto ids = golden["scored_text"]["ids"].get<std::vector<uint32_t>>();

@@ -189,9 +189,11 @@ TEST(ForwardPass, ComputesTheFormulas) {
 struct Kind {
     const char* name;
     TinyShape shape;
+    KvType kv_type = KvType::kF32;
 };
 
-// Every family, every packing of linear layers, and what only some models have.
+// Every family, every packing of linear layers, and what only some models have. Keys and values in
+// fewer bits with one head size that is no multiple of 16 and with a window.
 const Kind kKinds[] = {
     {"Bitnet", {.biases = true}},
     {"Llama",
@@ -218,6 +220,9 @@ const Kind kKinds[] = {
     {"Gemma3",
      {.layers = 4, .family = "gemma3", .sliding_window = 20, .linear_packing = shm::Packing::kF32}},
     {"Gemma3Embedding", {.family = "gemma3", .input_norms = true}},
+    {"BitnetKvInt8", {.biases = true}, KvType::kInt8},
+    {"Gemma3KvInt8", {.layers = 4, .family = "gemma3", .sliding_window = 20}, KvType::kInt8},
+    {"Gemma3KvF16", {.layers = 4, .family = "gemma3", .sliding_window = 20}, KvType::kF16},
 };
 
 class Invariance : public ::testing::TestWithParam<Kind> {
@@ -225,12 +230,14 @@ class Invariance : public ::testing::TestWithParam<Kind> {
     const TinyModel model_{GetParam().shape, 42};
     const std::vector<uint32_t> ids_ = random_ids(100, 67, 5);
     const std::vector<float> expected_ =
-        EngineFixture(model_.segment(), {.isa = "scalar", .step_tokens_max = 128}).feed(0, ids_);
+        EngineFixture(model_.segment(),
+                      {.kv_type = GetParam().kv_type, .isa = "scalar", .step_tokens_max = 128})
+            .feed(0, ids_);
 };
 
 TEST_P(Invariance, OfChunks) {
     for (const uint32_t chunk : {1u, 2u, 7u, 31u, 32u, 33u, 64u}) {
-        EngineFixture fixture(model_.segment(), {});
+        EngineFixture fixture(model_.segment(), {.kv_type = GetParam().kv_type});
         EXPECT_EQ(fixture.feed(0, ids_, 0, chunk), expected_) << "chunk " << chunk;
     }
 }
@@ -238,7 +245,9 @@ TEST_P(Invariance, OfChunks) {
 TEST_P(Invariance, OfThreadsAndInstructionSets) {
     for (const kernels::KernelTable* table : kernels::usable_tables()) {
         for (const int threads : {1, 2, 5}) {
-            EngineFixture fixture(model_.segment(), {.isa = table->name, .threads = threads});
+            EngineFixture fixture(
+                model_.segment(),
+                {.kv_type = GetParam().kv_type, .isa = table->name, .threads = threads});
             EXPECT_EQ(fixture.feed(0, ids_), expected_) << table->name << " " << threads;
         }
     }
@@ -246,8 +255,9 @@ TEST_P(Invariance, OfThreadsAndInstructionSets) {
 
 TEST_P(Invariance, OfTheRowsBesideIt) {
     constexpr uint32_t kSlots = 6;
-    EngineFixture fixture(model_.segment(),
-                          {.threads = 2, .slots = kSlots, .step_tokens_max = 256});
+    EngineFixture fixture(
+        model_.segment(),
+        {.kv_type = GetParam().kv_type, .threads = 2, .slots = kSlots, .step_tokens_max = 256});
     // Slot 3 is the sequence; the others are other sequences at other lengths, prefilled in one
     // step.
     std::vector<Row> rows;
@@ -286,6 +296,15 @@ TEST_F(OneModel, HalfPrecisionKeysAndValuesChangeLittle) {
     EXPECT_LT(relative_l2(Values(expected_.begin(), expected_.end()), half), 0.2);
     EngineFixture chunked(model_.segment(), {.kv_type = KvType::kF16, .isa = "scalar"});
     EXPECT_EQ(chunked.feed(0, ids_, 0, 9), half);
+}
+
+TEST_F(OneModel, EightBitKeysAndValuesChangeLittle) {
+    EngineFixture fixture(model_.segment(), {.kv_type = KvType::kInt8});
+    const auto eight = fixture.feed(0, ids_);
+    EXPECT_NE(eight, expected_);
+    const double change = relative_l2(Values(expected_.begin(), expected_.end()), eight);
+    std::printf("relative L2 of the change: %.3g\n", change);
+    EXPECT_LT(change, 0.2);
 }
 
 TEST_F(OneModel, DrawsComeFromTheRowTheyName) {

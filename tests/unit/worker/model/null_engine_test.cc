@@ -19,7 +19,7 @@ uint32_t token_at(NullEngine& engine, uint32_t position) {
 
 TEST(NullEngine, NeverEndsAndDependsOnThePositionOnly) {
     const std::vector<uint32_t> ends = {0, 5, 99};
-    NullEngine engine(100, ends, 0);
+    NullEngine engine(100, 4, ends, 0);
     for (uint32_t position = 0; position < 300; ++position) {
         const uint32_t token = token_at(engine, position);
         EXPECT_EQ(token, token_at(engine, position));
@@ -30,9 +30,9 @@ TEST(NullEngine, NeverEndsAndDependsOnThePositionOnly) {
 }
 
 TEST(NullEngine, SmallVocabularies) {
-    NullEngine tiny(3, std::vector<uint32_t>{1}, 0);
+    NullEngine tiny(3, 4, std::vector<uint32_t>{1}, 0);
     EXPECT_NE(token_at(tiny, 1), 1u);
-    NullEngine only_ends(1, std::vector<uint32_t>{0}, 0);
+    NullEngine only_ends(1, 4, std::vector<uint32_t>{0}, 0);
     EXPECT_EQ(token_at(only_ends, 4), 0u);
 }
 

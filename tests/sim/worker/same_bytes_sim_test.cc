@@ -1,9 +1,9 @@
-// Goal: what clients receive has the same bits whether tokens are guessed or not: through full
-// rings, few pages, small steps, ends within a guess, bad numbers, and workers killed at any turn.
-// Method: random requests run to their end, resumed after each random death as frontends do, in all
-// modes; the records are compared with those of a plain worker without limits. One engine keeps ids
-// where keys and values belong and checks that every draw finds its own sequence's there; the other
-// is a real model with all kinds of sampling. BITNETD_SEED=n replays one history.
+// Goal: a request gets the same records (tokens, logprobs, scores of its prompt, its embedding),
+// whoever else is there: alone, in any batch and chunking, out of the cache, after preemption, with
+// any drafts, and after its worker died; and a draw never sees another sequence's keys and values.
+// Method: random requests, many of which begin alike, run each alone and then all at once in a
+// random small world: few pages, small steps, slow readers, killed workers. Two engines: one that
+// keeps ids in pages and checks all of them at each draw, and a real model. A seed replays a world.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -36,10 +36,18 @@ class IdKeepingEngine final : public Engine {
     explicit IdKeepingEngine(bool has_bad_numbers) : has_bad_numbers_(has_bad_numbers) {}
 
     void step(std::span<const Row> rows, std::span<const Draw> draws) noexcept override {
+        rows_ = rows;
         for (const Row& row : rows)
             std::memcpy(place(row, row.position), &row.token, sizeof row.token);
         for (const Draw& draw : draws)
             fill(rows[draw.row], draw);
+    }
+    std::span<const float> hidden_of(uint32_t row) noexcept override {
+        uint64_t all = 1;
+        for (uint32_t position = 0; position <= rows_[row].position; ++position)
+            all = mixed(all, load<uint32_t>(place(rows_[row], position)));
+        hidden_.assign(test::TinyShape{}.hidden, static_cast<float>(all % 1000));
+        return hidden_;
     }
 
   private:
@@ -48,6 +56,7 @@ class IdKeepingEngine final : public Engine {
     }
 
     void fill(const Row& row, const Draw& draw) const {
+        if (draw.is_score) return score(row, draw);
         const std::span<const uint32_t> ids = draw.context.ids;
         ASSERT_EQ(ids.size(), row.position + 1);
         uint64_t all = draw.params->seed;
@@ -70,7 +79,21 @@ class IdKeepingEngine final : public Engine {
             draw.drawn->scores.alternatives[i] = {i, static_cast<float>(all % (i + 7))};
     }
 
+    static void score(const Row& row, const Draw& draw) {
+        uint64_t all = draw.known_token;
+        for (uint32_t position = 0; position <= row.position; ++position) {
+            uint32_t kept = 0;
+            std::memcpy(&kept, place(row, position), sizeof kept);
+            all = mixed(all, kept);
+        }
+        draw.drawn->valid = true;
+        draw.drawn->scores.logprob = -static_cast<float>(all % 1000) / 100;
+        draw.drawn->scores.alternatives_count = 0;
+    }
+
     const bool has_bad_numbers_;
+    std::span<const Row> rows_;
+    std::vector<float> hidden_;
 };
 
 // What happens to workers, and how large they are.
@@ -99,6 +122,8 @@ class Clients {
     const std::vector<Heard>& heard() const { return heard_; }
     uint64_t drafted() const { return drafted_; }
     uint64_t accepted() const { return accepted_; }
+    uint64_t preempted() const { return preempted_; }
+    uint64_t cached() const { return cached_; }
 
   private:
     bool has_ended(size_t i) const { return heard_[i].is_finished() || !heard_[i].failed.empty(); }
@@ -119,6 +144,7 @@ class Clients {
             rest.attempt = life;
             for (const uint32_t id : heard_[i].ids())
                 rest.ids.push_back(id);
+            if (!heard_[i].tokens.empty()) rest.flags &= ~shm::kScorePrompt;
             frontend.submit(rest, 8 + random() % 20);
             frontend.listen();
             fixture.loop().turn();  // makes room in the request ring
@@ -146,6 +172,8 @@ class Clients {
             take_over(frontend.heard(requests_[i].flight), heard_[i]);
         drafted_ += fixture.board().counter(Counter::kDraftedTokens);
         accepted_ += fixture.board().counter(Counter::kDraftsAccepted);
+        preempted_ += fixture.board().counter(Counter::kPreemptions);
+        cached_ += fixture.board().counter(Counter::kPromptTokensCached);
     }
 
     bool has_heard_all(FakeFrontend& frontend) const {
@@ -162,15 +190,41 @@ class Clients {
         all.alternatives.insert(all.alternatives.end(), now.alternatives.begin(),
                                 now.alternatives.end());
         all.failed.insert(all.failed.end(), now.failed.begin(), now.failed.end());
+        all.draws_tokens &= now.draws_tokens;
+        // A later attempt sends these from the beginning.
+        if (now.prompt_scores.size() > all.prompt_scores.size()) {
+            all.prompt_scores = now.prompt_scores;
+        }
+        all.has_all_scores |= now.has_all_scores;
+        if (now.embedding.size() > all.embedding.size()) all.embedding = now.embedding;
+        all.has_all_values |= now.has_all_values;
     }
 
     const std::vector<Request> requests_;
     std::vector<Heard> heard_;
     uint64_t drafted_ = 0;
     uint64_t accepted_ = 0;
+    uint64_t preempted_ = 0;
+    uint64_t cached_ = 0;
 };
 
+void expect_same(const std::vector<shm::Alternative>& a, const std::vector<shm::Alternative>& b) {
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) {
+        EXPECT_EQ(a[i].token, b[i].token);
+        EXPECT_EQ(a[i].logprob, b[i].logprob);
+    }
+}
+
 void expect_same(const Heard& a, const Heard& b) {
+    EXPECT_EQ(a.embedding, b.embedding);
+    if (a.failed.empty()) {
+        ASSERT_EQ(a.prompt_scores.size(), b.prompt_scores.size());
+    }
+    for (size_t i = 0; i < std::min(a.prompt_scores.size(), b.prompt_scores.size()); ++i) {
+        EXPECT_EQ(a.prompt_scores[i].logprob, b.prompt_scores[i].logprob);
+        expect_same(a.prompt_scores[i].alternatives, b.prompt_scores[i].alternatives);
+    }
     EXPECT_EQ(a.failed, b.failed);
     ASSERT_EQ(a.tokens.size(), b.tokens.size());
     for (size_t i = 0; i < a.tokens.size(); ++i) {
@@ -179,15 +233,11 @@ void expect_same(const Heard& a, const Heard& b) {
         EXPECT_EQ(a.tokens[i].token, b.tokens[i].token);
         EXPECT_EQ(a.tokens[i].logprob, b.tokens[i].logprob);
         EXPECT_EQ(a.tokens[i].finish, b.tokens[i].finish);
-        ASSERT_EQ(a.alternatives[i].size(), b.alternatives[i].size());
-        for (size_t j = 0; j < a.alternatives[i].size(); ++j) {
-            EXPECT_EQ(a.alternatives[i][j].token, b.alternatives[i][j].token);
-            EXPECT_EQ(a.alternatives[i][j].logprob, b.alternatives[i][j].logprob);
-        }
+        expect_same(a.alternatives[i], b.alternatives[i]);
     }
 }
 
-class SpeculationSim : public ::testing::Test {
+class SameBytesSim : public ::testing::Test {
   protected:
     static void SetUpTestSuite() {
         log::init("sim", log::Level::kWarn, log::Format::kText);  // workers by the thousand
@@ -201,9 +251,20 @@ class SpeculationSim : public ::testing::Test {
         Request request;
         request.flight = flight;
         const uint32_t prompt = pick(1, context() / 2);
+        // Many begin alike: as one of two texts.
+        const uint32_t alike = pick(0, 1) == 0 ? pick(0, prompt) : 0;
+        const uint32_t text = pick(1, 2);
         for (uint32_t i = 0; i < prompt; ++i)
-            request.ids.push_back(pick(0, 15));
-        request.new_tokens = pick(1, context() - static_cast<uint32_t>(request.ids.size()));
+            request.ids.push_back(i < alike ? i * text % 16 : pick(0, 15));
+        const uint32_t room = context() - prompt;
+        request.new_tokens = pick(1, room);
+        if (pick(0, 3) == 0) {
+            request.flags = shm::kScorePrompt;
+            request.new_tokens = pick(0, 1) * pick(1, room);
+        } else if (pick(0, 5) == 0) {
+            request.flags = shm::kWantEmbedding;
+            request.new_tokens = 0;
+        }
         request.priority = static_cast<Priority>(pick(0, 2));
         request.sampling = random_sampling();
         if (pick(0, 3) == 0) request.bias = {{pick(0, 15), 50}, {pick(0, 15), 49}};
@@ -245,28 +306,35 @@ class SpeculationSim : public ::testing::Test {
     }
 
     void compare_modes(Engine* engine, const std::vector<Request>& requests, const World& world) {
-        World plain;
-        plain.options.engine = engine;
-        plain.options.end_ids = {kEndId};
-        plain.options.slots_max = world.options.slots_max;
-        Clients reference(requests);
-        reference.run_in(plain);
+        std::vector<Heard> alone;
+        for (const Request& request : requests) {
+            World plain;
+            plain.options.engine = engine;
+            plain.options.end_ids = {kEndId};
+            plain.options.slots_max = 1;
+            Clients client({request});
+            client.run_in(plain);
+            if (HasFailure()) return;
+            alone.push_back(client.heard()[0]);
+        }
         for (const SpeculationMode mode :
              {SpeculationMode::kOff, SpeculationMode::kOn, SpeculationMode::kAuto}) {
             SCOPED_TRACE("mode " + std::to_string(static_cast<int>(mode)));
             World guessing = world;
             guessing.options.engine = engine;
-            guessing.options.end_ids = plain.options.end_ids;
+            guessing.options.end_ids = {kEndId};
             guessing.options.speculation = {mode, pick(1, kDraftTokensMax)};
             Clients clients(requests);
             clients.run_in(guessing);
             if (HasFailure()) return;
             for (size_t i = 0; i < requests.size(); ++i) {
                 SCOPED_TRACE("request " + std::to_string(i));
-                expect_same(clients.heard()[i], reference.heard()[i]);
+                expect_same(clients.heard()[i], alone[i]);
             }
             drafted_[static_cast<size_t>(mode)] += clients.drafted();
             accepted_[static_cast<size_t>(mode)] += clients.accepted();
+            preempted_ += clients.preempted();
+            cached_ += clients.cached();
         }
     }
 
@@ -288,7 +356,10 @@ class SpeculationSim : public ::testing::Test {
         std::printf("drafted %lu, accepted %lu; auto: %lu, %lu\n", drafted_[1], accepted_[1],
                     drafted_[2], accepted_[2]);
         EXPECT_EQ(drafted_[0], 0u);
+        std::printf("preempted %lu, ids found in the cache %lu\n", preempted_, cached_);
         if (replay != nullptr) return;
+        EXPECT_GT(preempted_, 10u);
+        EXPECT_GT(cached_, 100u);
         EXPECT_GT(accepted_[1], 100u);
         EXPECT_GT(drafted_[1], accepted_[1]);
     }
@@ -296,13 +367,15 @@ class SpeculationSim : public ::testing::Test {
     std::mt19937_64 random_;
     uint64_t drafted_[3] = {};
     uint64_t accepted_[3] = {};
+    uint64_t preempted_ = 0;
+    uint64_t cached_ = 0;
 };
 
-TEST_F(SpeculationSim, EveryDrawFindsItsOwnSequence) {
+TEST_F(SameBytesSim, EveryDrawFindsItsOwnSequence) {
     run_histories(250, 12, false);
 }
 
-TEST_F(SpeculationSim, AModelDrawsTheSameTokens) {
+TEST_F(SameBytesSim, AModelDrawsTheSameTokens) {
     run_histories(60, 6, true);
 }
 
