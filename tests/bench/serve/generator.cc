@@ -18,10 +18,6 @@ constexpr uint64_t kReconnectNs = 10 * kNsPerMs;
 constexpr uint64_t kIdleNs = 50 * kNsPerS;
 constexpr size_t kBufferBytes = 256 * 1024;
 
-bool is_later(uint64_t a_ns, uint64_t b_ns) {
-    return a_ns > b_ns;
-}
-
 }  // namespace
 
 Generator::Generator(const Address& address, RequestMaker& maker, SameTexts& same,
@@ -93,9 +89,7 @@ void Generator::loop(Run& run, const OnTick& on_tick) {
 
 void Generator::plan(Planned planned) {
     agenda_.push_back(planned);
-    std::push_heap(agenda_.begin(), agenda_.end(), [](const Planned& a, const Planned& b) {
-        return is_later(a.when_ns, b.when_ns);
-    });
+    std::push_heap(agenda_.begin(), agenda_.end(), is_later);
 }
 
 // The next request of a client, or of whoever arrives.
@@ -114,9 +108,7 @@ void Generator::send_due(Run& run) {
     while (!agenda_.empty()) {
         const uint64_t when_ns = agenda_.front().when_ns;
         if (when_ns >= run.end_ns || when_ns > monotonic_ns()) return;
-        std::pop_heap(agenda_.begin(), agenda_.end(), [](const Planned& a, const Planned& b) {
-            return is_later(a.when_ns, b.when_ns);
-        });
+        std::pop_heap(agenda_.begin(), agenda_.end(), is_later);
         const Planned planned = agenda_.back();
         agenda_.pop_back();
         if (planned.is_arrival) plan_new(run, run.arrivals->next_ns(), Job::kAnyClient);

@@ -52,6 +52,9 @@ class Generator {
         bool is_arrival = false;  // an open loop's: the next one follows it
         Job job;
     };
+    static bool is_later(const Planned& a, const Planned& b) noexcept {
+        return a.when_ns > b.when_ns;
+    }
     // A stage that is running.
     struct Run {
         const Stage& stage;
@@ -76,7 +79,6 @@ class Generator {
     void wait_and_read(Run& run, uint64_t until_ns);
     void note_streaming(Run& run, Client& client, bool is_streaming);
     void finish(Run& run, uint32_t index, uint64_t now_ns);
-    void next_job(Run& run, uint32_t index, uint64_t now_ns);
     bool plan_retry(Run& run, const Job& job, const Answer& answer, uint64_t now_ns);
     void give_up_silent(Run& run, uint64_t now_ns);
     void stop_sending(Run& run, uint64_t now_ns);

@@ -81,7 +81,8 @@ void CommandLine::add_to(CLI::App& app) {
         ->capture_default_str();
 
     app.add_option("--retry", retries,
-                   "who is refused comes back exactly when told to, up to so often")
+                   "who is refused comes back exactly when told to, up to so often; else closed "
+                   "loops go on at once with the next request, open ones count")
         ->check(CLI::Range(0, 1000));
     app.add_option("--check-same", check_same,
                    "ask only so many different requests and compare all answers with the first one")

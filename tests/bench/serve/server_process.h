@@ -20,7 +20,7 @@ class ServerProcess {
         std::string model;    // a value of --model
         std::vector<std::string> flags;
         bool unix_socket = false;
-        uint64_t patience_ms = 120'000;  // for a large model, ./bench_serve waits for long
+        uint64_t patience_ms = 120'000;  // until it is ready; a large model takes its time
     };
 
     // Returns when /health/ready says so.
