@@ -52,6 +52,7 @@ std::optional<uint64_t> Dispatcher::submit(FlightSpec spec, FlightSink& sink, ui
     Flight& flight = *owned;
     flight.id = ++last_flight_;
     flight.digest = digest_of(*spec.prompt);
+    flight.prefix_names = prefix_names(*spec.prompt);
     flight.spec = std::move(spec);
     flight.sink = &sink;
     flight.admitted_ns = now_ns;
@@ -79,6 +80,7 @@ void Dispatcher::drop(uint64_t id, Counter outcome, uint64_t now_ns) {
     take_from_worker(*flight, /*tell_worker=*/true);
     const auto dropped = extract(id);
     board_.count(outcome);
+    if (outcome == Counter::kGenerationsFinished) note_length(*dropped);
     board_.record_ns(Histogram::kEndToEndSeconds, now_ns - dropped->admitted_ns);
     show_gauges();
 }
@@ -163,6 +165,7 @@ void Dispatcher::tell(uint64_t id, uint64_t now_ns) {
     if (!flight->has_ended) return;
     const auto ended = extract(id);
     board_.count(outcome_of(ended->end));
+    note_length(*ended);
     board_.record_ns(Histogram::kEndToEndSeconds, now_ns - ended->admitted_ns);
     ended->sink->on_end(ended->end);
 }
@@ -191,6 +194,13 @@ bool Dispatcher::tell_news(uint64_t id) {
         if ((flight = find(id)) == nullptr) return false;
     }
     return true;
+}
+
+// How long answers are, as a running mean of about the last sixteen.
+void Dispatcher::note_length(const Flight& flight) {
+    const bool draws_tokens = flight.spec.position_limit > flight.prompt_count();
+    if (!draws_tokens || flight.produced.empty()) return;
+    mean_tokens_ += (static_cast<double>(flight.produced.size()) - mean_tokens_) / 16;
 }
 
 std::unique_ptr<Flight> Dispatcher::extract(uint64_t id) {

@@ -22,6 +22,7 @@
 #include "shm/board/board.h"
 #include "supervisor/frontend/dispatch/drain_meter.h"
 #include "supervisor/frontend/dispatch/flight.h"
+#include "supervisor/frontend/dispatch/prefix_memory.h"
 #include "supervisor/frontend/dispatch/quarantine.h"
 #include "supervisor/frontend/dispatch/waiting_queue.h"
 #include "supervisor/frontend/dispatch/worker_port.h"
@@ -92,13 +93,18 @@ class Dispatcher {
     struct Worker {
         WorkerFacts facts;
         std::unique_ptr<WorkerPort> port;
-        std::set<uint64_t> flights;    // ids, so in order of admission
+        std::set<uint64_t> flights;  // ids, so in order of admission
+        PrefixMemory prefixes;
+        uint64_t unbegun_tokens = 0;   // of its flights that have not started
         uint64_t paused_until_ns = 0;  // it said busy
         uint64_t reserved_for = 0;     // a flight that must run alone, or 0
         bool is_draining = false;      // takes nothing new
         bool is_broken = false;        // published something that cannot be true
     };
     class Events;  // WorkerEvents of one worker during one drain
+
+    // Before any flight has ended.
+    static constexpr double kMeanTokensFirst = 128;
 
     void take_started(Worker& worker, const shm::StartedRecord& record, uint64_t now_ns);
     void take_token(Worker& worker, const shm::TokenRecord& record,
@@ -123,6 +129,8 @@ class Dispatcher {
     void assign(uint64_t now_ns);
     void assign_alone(uint64_t model_key, uint64_t now_ns);
     Worker* choose(const Flight& flight, uint64_t now_ns);
+    bool has_pages(const Worker& worker, const WorkerLoad& load, const Flight& flight) const;
+    uint64_t expected_tokens(const Flight& flight) const;
     bool may_take(const Worker& worker, const Flight& flight, uint64_t now_ns) const;
     void dispatch(Flight& flight, Worker& worker, uint64_t now_ns);
 
@@ -133,6 +141,7 @@ class Dispatcher {
     void take_from_worker(Flight& flight, bool tell_worker);
     void drop(uint64_t flight, Counter outcome, uint64_t now_ns);
     std::unique_ptr<Flight> extract(uint64_t flight);
+    void note_length(const Flight& flight);
     void show_gauges();
 
     shm::BoardWriter& board_;
@@ -145,6 +154,7 @@ class Dispatcher {
     std::vector<uint64_t> dirty_;  // flights with news for their sink
     WaitingQueue queue_;
     DrainMeter departures_;
+    double mean_tokens_ = kMeanTokensFirst;  // drawn by flights that ended by themselves
     Quarantine quarantine_;
     bool is_pumping_ = false;  // some request ring was full
 };

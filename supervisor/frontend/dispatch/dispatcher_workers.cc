@@ -16,18 +16,6 @@ uint64_t elapsed_ns(uint64_t from_ns, uint64_t to_ns) {
     return to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
-bool is_preferred(DevicePreference preference, const std::string& device) {
-    switch (preference) {
-        case DevicePreference::kCpu:
-            return device.starts_with("cpu");
-        case DevicePreference::kGpu:
-            return device.starts_with("cuda");
-        case DevicePreference::kAuto:
-            return true;
-    }
-    return true;
-}
-
 bool are_below(std::span<const shm::Alternative> alternatives, uint32_t vocab) {
     return std::all_of(alternatives.begin(), alternatives.end(),
                        [vocab](const shm::Alternative& other) { return other.token < vocab; });
@@ -106,6 +94,7 @@ void Dispatcher::retire(std::map<uint64_t, Worker>::iterator at, shm::PeerEnd en
     for (const uint64_t id : lost) {
         Flight& flight = *find(id);
         flight.worker = 0;
+        flight.unbegun_tokens = 0;
         if (end == shm::PeerEnd::kOwnFault && worker.port->is_in_step_plan(id)) {
             count_death(flight, now_ns);
         }
@@ -160,10 +149,13 @@ Flight* Dispatcher::current(const Worker& worker, uint64_t id, uint32_t attempt)
 
 void Dispatcher::take_started(Worker& worker, const shm::StartedRecord& record, uint64_t now_ns) {
     Flight* flight = current(worker, record.flight, record.attempt);
-    if (flight == nullptr || flight->started) return;
+    if (flight == nullptr) return;
+    worker.unbegun_tokens -= std::exchange(flight->unbegun_tokens, 0);
+    if (flight->started) return;
     flight->started = true;
     FlightStart start;
     start.device = worker.facts.device;
+    start.worker = worker.facts.incarnation;
     start.cached_tokens = std::min(record.cached_count, flight->prompt_count());
     const uint64_t admitted_ns = std::min(record.admitted_ns, now_ns);
     start.queue_ns = elapsed_ns(flight->admitted_ns, admitted_ns);
@@ -293,92 +285,9 @@ void Dispatcher::take_from_worker(Flight& flight, bool tell_worker) {
     if (found == workers_.end()) return;
     Worker& worker = found->second;
     worker.flights.erase(flight.id);
+    worker.unbegun_tokens -= std::exchange(flight.unbegun_tokens, 0);
     worker.paused_until_ns = 0;
     if (tell_worker) worker.port->cancel(flight.id, flight.attempt);
-}
-
-bool Dispatcher::may_take(const Worker& worker, const Flight& flight, uint64_t now_ns) const {
-    return worker.facts.model_key == flight.spec.model_key && !worker.is_draining &&
-           !worker.is_broken && worker.paused_until_ns <= now_ns && worker.port->is_ready();
-}
-
-// The least loaded worker by share of its credits in use; the preferred device first, but any
-// rather than none; with ties the lowest slot (workers_ is ordered by incarnation, so compare).
-Dispatcher::Worker* Dispatcher::choose(const Flight& flight, uint64_t now_ns) {
-    Worker* best = nullptr;
-    const auto rank = [&flight](const Worker& worker) {
-        const double load =
-            static_cast<double>(worker.flights.size()) / static_cast<double>(worker.facts.credits);
-        return std::tuple(!is_preferred(flight.spec.device, worker.facts.device), load,
-                          worker.facts.slot);
-    };
-    for (auto& [incarnation, worker] : workers_) {
-        if (worker.reserved_for != 0 || worker.flights.size() >= worker.facts.credits) continue;
-        if (!may_take(worker, flight, now_ns)) continue;
-        if (best == nullptr || rank(worker) < rank(*best)) best = &worker;
-    }
-    return best;
-}
-
-void Dispatcher::assign(uint64_t now_ns) {
-    if (queue_.size() == 0) return;
-    for (const uint64_t model_key : queue_.models()) {
-        assign_alone(model_key, now_ns);
-        while (Flight* flight = queue_.next(model_key)) {
-            Worker* worker = choose(*flight, now_ns);
-            if (worker == nullptr) break;
-            dispatch(*flight, *worker, now_ns);
-        }
-    }
-}
-
-// A suspect gets a worker that has nothing else of ours: the one with the least to finish is
-// reserved, and takes it once it is empty.
-void Dispatcher::assign_alone(uint64_t model_key, uint64_t now_ns) {
-    for (Flight* flight : queue_.alone(model_key)) {
-        Worker* reserved = nullptr;
-        Worker* emptiest = nullptr;
-        for (auto& [incarnation, worker] : workers_) {
-            if (worker.reserved_for == flight->id) reserved = &worker;
-            if (worker.reserved_for != 0 || worker.facts.credits == 0) continue;
-            if (!may_take(worker, *flight, now_ns)) continue;
-            if (emptiest == nullptr || worker.flights.size() < emptiest->flights.size()) {
-                emptiest = &worker;
-            }
-        }
-        if (reserved == nullptr) reserved = emptiest;
-        if (reserved == nullptr) continue;
-        reserved->reserved_for = flight->id;
-        if (reserved->flights.empty() && may_take(*reserved, *flight, now_ns)) {
-            dispatch(*flight, *reserved, now_ns);
-        }
-    }
-}
-
-void Dispatcher::dispatch(Flight& flight, Worker& worker, uint64_t now_ns) {
-    queue_.remove(flight);
-    flight.attempt += 1;
-    flight.worker = worker.facts.incarnation;
-    worker.flights.insert(flight.id);
-    if (flight.attempt == 1) departures_.departed(now_ns);
-    worker.port->submit(flight, now_ns);
-}
-
-bool Dispatcher::has_ready_worker(uint64_t model_key) const {
-    return std::any_of(workers_.begin(), workers_.end(), [model_key](const auto& entry) {
-        const Worker& worker = entry.second;
-        return worker.facts.model_key == model_key && !worker.is_draining &&
-               worker.port->is_ready();
-    });
-}
-
-std::vector<Dispatcher::WorkerView> Dispatcher::workers() const {
-    std::vector<WorkerView> views;
-    for (const auto& [incarnation, worker] : workers_) {
-        views.push_back(
-            {worker.facts, worker.flights.size(), !worker.is_draining && worker.port->is_ready()});
-    }
-    return views;
 }
 
 }  // namespace bitnetd::frontend

@@ -6,6 +6,18 @@
 
 namespace bitnetd::frontend {
 
+std::string_view to_string(Priority priority) {
+    switch (priority) {
+        case Priority::kHigh:
+            return "high";
+        case Priority::kNormal:
+            return "normal";
+        case Priority::kLow:
+            return "low";
+    }
+    return "normal";
+}
+
 std::string_view to_string(EndReason reason) {
     switch (reason) {
         case EndReason::kStop:

@@ -19,6 +19,7 @@
 namespace bitnetd::frontend {
 
 enum class Priority : uint32_t { kHigh = 0, kNormal = 1, kLow = 2 };  // as SubmitRecord::priority
+std::string_view to_string(Priority priority);
 
 enum class DevicePreference : uint8_t { kAuto, kCpu, kGpu };
 
@@ -96,6 +97,7 @@ struct FreshTokens {
 // What the first worker that ran the prompt reported; once per flight.
 struct FlightStart {
     std::string device;          // "cpu:0"
+    uint64_t worker = 0;         // incarnation
     uint32_t cached_tokens = 0;  // of the prompt
     uint64_t queue_ns = 0;       // admission to the first step that worked on it
     uint64_t prefill_ns = 0;
@@ -139,12 +141,14 @@ struct Flight {
     std::vector<uint32_t> produced;
     // What was taken of what was asked about the prompt. A later attempt sends it from the start:
     // what is known already is passed over.
-    uint32_t scored_count = 1;     // of the prompt's tokens; the first has no score
-    bool has_scores = false;       // all of them are there
-    uint32_t embedding_count = 0;  // of the embedding's values
-    uint32_t attempt = 0;          // of the current dispatch; 0 before the first
-    uint64_t worker = 0;           // incarnation that has it; 0 while it waits
-    uint64_t queue_rank = 0;       // WaitingQueue's: lower leaves first
+    uint32_t scored_count = 1;           // of the prompt's tokens; the first has no score
+    bool has_scores = false;             // all of them are there
+    uint32_t embedding_count = 0;        // of the embedding's values
+    std::vector<uint64_t> prefix_names;  // of the prompt; see prefix_memory.h
+    uint32_t unbegun_tokens = 0;         // of prompt + produced, while its worker computes them
+    uint32_t attempt = 0;                // of the current dispatch; 0 before the first
+    uint64_t worker = 0;                 // incarnation that has it; 0 while it waits
+    uint64_t queue_rank = 0;             // WaitingQueue's: lower leaves first
 
     // Deaths in a row that it may have caused: counted ones with nothing new between them.
     uint32_t deaths = 0;

@@ -149,6 +149,15 @@ bool WorkerLink::is_ready() const noexcept {
     return board_->state() == shm::ProcessState::kReady;
 }
 
+WorkerLoad WorkerLink::load() const noexcept {
+    const shm::WorkerSnapshot worker = board_->worker();
+    return {.decode_ns = worker.decode_ns,
+            .row_ns = worker.prefill_token_ns,
+            .page_tokens = worker.page_tokens,
+            .pages_total = board_->gauge(Gauge::kKvPagesTotal),
+            .pages_used = board_->gauge(Gauge::kKvPagesUsed)};
+}
+
 bool WorkerLink::is_in_step_plan(uint64_t flight) const noexcept {
     const auto plan = board_->step_plan();
     if (!plan) return false;  // went from step to step under our eyes: not hung in one

@@ -34,6 +34,7 @@ class WorkerLink final : public WorkerPort {
     bool has_records() noexcept override { return reader_->has_records(); }
     bool pump() noexcept override;
     bool is_ready() const noexcept override;
+    WorkerLoad load() const noexcept override;
     bool is_in_step_plan(uint64_t flight) const noexcept override;
 
   private:

@@ -7,6 +7,7 @@
 
 #include "shm/abi/records.h"
 #include "supervisor/frontend/dispatch/flight.h"
+#include "supervisor/frontend/dispatch/worker_load.h"
 
 namespace bitnetd::frontend {
 
@@ -55,6 +56,8 @@ class WorkerPort {
     virtual bool pump() noexcept = 0;
 
     virtual bool is_ready() const noexcept = 0;
+    // As its board says now.
+    virtual WorkerLoad load() const noexcept = 0;
     // Was the flight part of the last step that the worker noted on its board?
     virtual bool is_in_step_plan(uint64_t flight) const noexcept = 0;
 };

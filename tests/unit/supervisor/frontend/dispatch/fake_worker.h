@@ -31,6 +31,7 @@ struct FakeWorkerState {
     bool ready = true;
     bool garbled = false;
     bool ring_full = false;
+    WorkerLoad load = {};
     std::map<uint64_t, Assignment> running;
     std::vector<Assignment> submissions;
     std::vector<std::pair<uint64_t, uint32_t>> cancels;
@@ -116,6 +117,7 @@ class FakeWorker final : public WorkerPort {
     bool has_records() noexcept override { return !state_->published.empty(); }
     bool pump() noexcept override { return !state_->ring_full; }
     bool is_ready() const noexcept override { return state_->ready; }
+    WorkerLoad load() const noexcept override { return state_->load; }
     bool is_in_step_plan(uint64_t flight) const noexcept override {
         return state_->step_plan.contains(flight);
     }
@@ -163,7 +165,7 @@ class TestBoard {
         if (!shm::init_board(memory(), {shm::Role::kFrontend, 0, 1, ""}).ok()) std::abort();
         auto writer = shm::BoardWriter::open(memory());
         if (!writer.ok()) std::abort();
-        writer_ = *writer;
+        writer_ = std::move(*writer);
     }
     shm::BoardWriter& writer() { return *writer_; }
     std::span<const std::byte> view() { return memory(); }

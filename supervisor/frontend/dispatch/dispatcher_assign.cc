@@ -1,0 +1,140 @@
+// Who gets the next flight.
+#include <algorithm>
+#include <tuple>
+
+#include "supervisor/frontend/dispatch/dispatcher.h"
+
+namespace bitnetd::frontend {
+namespace {
+
+bool is_preferred(DevicePreference preference, const std::string& device) {
+    switch (preference) {
+        case DevicePreference::kCpu:
+            return device.starts_with("cpu");
+        case DevicePreference::kGpu:
+            return device.starts_with("cuda");
+        case DevicePreference::kAuto:
+            return true;
+    }
+    return true;
+}
+
+}  // namespace
+
+bool Dispatcher::may_take(const Worker& worker, const Flight& flight, uint64_t now_ns) const {
+    return worker.facts.model_key == flight.spec.model_key && !worker.is_draining &&
+           !worker.is_broken && worker.paused_until_ns <= now_ns && worker.port->is_ready();
+}
+
+// How many tokens a flight will probably draw: as many as others did, if it may.
+uint64_t Dispatcher::expected_tokens(const Flight& flight) const {
+    const uint64_t room = flight.spec.position_limit - flight.next_position();
+    return std::min(room, static_cast<uint64_t>(mean_tokens_) + 1);
+}
+
+// Whether its ids have pages beside those of the flights that the worker has not begun. It may
+// take a first one in any case: that one's pages are all there is.
+bool Dispatcher::has_pages(const Worker& worker, const WorkerLoad& load,
+                           const Flight& flight) const {
+    if (load.page_tokens == 0 || worker.flights.empty()) return true;
+    const uint64_t tokens = flight.next_position() + load.page_tokens;
+    const uint64_t pages = tokens / load.page_tokens + worker.unbegun_tokens / load.page_tokens;
+    return load.pages_used + pages <= load.pages_total;
+}
+
+// The worker on which the flight is expected to finish first, what it may still have of the prompt
+// counted; the preferred device before others, but any rather than none. Workers that are not
+// measured come first, the least loaded of them.
+Dispatcher::Worker* Dispatcher::choose(const Flight& flight, uint64_t now_ns) {
+    Worker* best = nullptr;
+    const auto rank = [this, &flight](const Worker& worker, const WorkerLoad& load) {
+        const uint64_t known = std::min<uint64_t>(worker.prefixes.tokens_known(flight.prefix_names),
+                                                  flight.next_position() - 1);
+        const WorkerWork work = {
+            .flights = worker.flights.size() + 1,
+            .prompt_tokens = worker.unbegun_tokens + flight.next_position() - known,
+            .own_tokens = expected_tokens(flight)};
+        const double share =
+            static_cast<double>(worker.flights.size()) / static_cast<double>(worker.facts.credits);
+        return std::tuple(!is_preferred(flight.spec.device, worker.facts.device),
+                          finish_ns(load, work), share, worker.facts.slot);
+    };
+    std::optional<std::tuple<bool, uint64_t, double, uint32_t>> best_rank;
+    for (auto& [incarnation, worker] : workers_) {
+        if (worker.reserved_for != 0 || worker.flights.size() >= worker.facts.credits) continue;
+        if (!may_take(worker, flight, now_ns)) continue;
+        const WorkerLoad load = worker.port->load();
+        if (!has_pages(worker, load, flight)) continue;
+        const auto here = rank(worker, load);
+        if (best_rank && *best_rank <= here) continue;
+        best = &worker;
+        best_rank = here;
+    }
+    return best;
+}
+
+void Dispatcher::assign(uint64_t now_ns) {
+    if (queue_.size() == 0) return;
+    for (const uint64_t model_key : queue_.models()) {
+        assign_alone(model_key, now_ns);
+        while (Flight* flight = queue_.next(model_key)) {
+            Worker* worker = choose(*flight, now_ns);
+            if (worker == nullptr) break;
+            dispatch(*flight, *worker, now_ns);
+        }
+    }
+}
+
+// A suspect gets a worker that has nothing else of ours: the one with the least to finish is
+// reserved, and takes it once it is empty.
+void Dispatcher::assign_alone(uint64_t model_key, uint64_t now_ns) {
+    for (Flight* flight : queue_.alone(model_key)) {
+        Worker* reserved = nullptr;
+        Worker* emptiest = nullptr;
+        for (auto& [incarnation, worker] : workers_) {
+            if (worker.reserved_for == flight->id) reserved = &worker;
+            if (worker.reserved_for != 0 || worker.facts.credits == 0) continue;
+            if (!may_take(worker, *flight, now_ns)) continue;
+            if (emptiest == nullptr || worker.flights.size() < emptiest->flights.size()) {
+                emptiest = &worker;
+            }
+        }
+        if (reserved == nullptr) reserved = emptiest;
+        if (reserved == nullptr) continue;
+        reserved->reserved_for = flight->id;
+        if (reserved->flights.empty() && may_take(*reserved, *flight, now_ns)) {
+            dispatch(*flight, *reserved, now_ns);
+        }
+    }
+}
+
+void Dispatcher::dispatch(Flight& flight, Worker& worker, uint64_t now_ns) {
+    queue_.remove(flight);
+    flight.attempt += 1;
+    flight.worker = worker.facts.incarnation;
+    worker.flights.insert(flight.id);
+    flight.unbegun_tokens = flight.next_position();
+    worker.unbegun_tokens += flight.unbegun_tokens;
+    worker.prefixes.add(flight.prefix_names);
+    if (flight.attempt == 1) departures_.departed(now_ns);
+    worker.port->submit(flight, now_ns);
+}
+
+bool Dispatcher::has_ready_worker(uint64_t model_key) const {
+    return std::any_of(workers_.begin(), workers_.end(), [model_key](const auto& entry) {
+        const Worker& worker = entry.second;
+        return worker.facts.model_key == model_key && !worker.is_draining &&
+               worker.port->is_ready();
+    });
+}
+
+std::vector<Dispatcher::WorkerView> Dispatcher::workers() const {
+    std::vector<WorkerView> views;
+    for (const auto& [incarnation, worker] : workers_) {
+        views.push_back(
+            {worker.facts, worker.flights.size(), !worker.is_draining && worker.port->is_ready()});
+    }
+    return views;
+}
+
+}  // namespace bitnetd::frontend
