@@ -80,7 +80,7 @@ void Dispatcher::drop(uint64_t id, Counter outcome, uint64_t now_ns) {
     take_from_worker(*flight, /*tell_worker=*/true);
     const auto dropped = extract(id);
     board_.count(outcome);
-    if (outcome == Counter::kGenerationsFinished) note_length(*dropped);
+    if (outcome == Counter::kGenerationsFinished) note_end(*dropped, now_ns);
     board_.record_ns(Histogram::kEndToEndSeconds, now_ns - dropped->admitted_ns);
     show_gauges();
 }
@@ -165,7 +165,7 @@ void Dispatcher::tell(uint64_t id, uint64_t now_ns) {
     if (!flight->has_ended) return;
     const auto ended = extract(id);
     board_.count(outcome_of(ended->end));
-    note_length(*ended);
+    note_end(*ended, now_ns);
     board_.record_ns(Histogram::kEndToEndSeconds, now_ns - ended->admitted_ns);
     ended->sink->on_end(ended->end);
 }
@@ -196,11 +196,16 @@ bool Dispatcher::tell_news(uint64_t id) {
     return true;
 }
 
-// How long answers are, as a running mean of about the last sixteen.
-void Dispatcher::note_length(const Flight& flight) {
+// How long answers are and take, as running means of about the last sixteen.
+void Dispatcher::note_end(const Flight& flight, uint64_t now_ns) {
+    if (flight.dispatched_ns == 0) return;
+    Pace& pace = paces_[flight.spec.model_key];
+    const auto service_ns = static_cast<double>(now_ns - flight.dispatched_ns);
+    const bool is_first = pace.mean_service_ns == 0;
+    pace.mean_service_ns += (service_ns - pace.mean_service_ns) / (is_first ? 1 : 16);
     const bool draws_tokens = flight.spec.position_limit > flight.prompt_count();
     if (!draws_tokens || flight.produced.empty()) return;
-    mean_tokens_ += (static_cast<double>(flight.produced.size()) - mean_tokens_) / 16;
+    pace.mean_tokens += (static_cast<double>(flight.produced.size()) - pace.mean_tokens) / 16;
 }
 
 std::unique_ptr<Flight> Dispatcher::extract(uint64_t id) {

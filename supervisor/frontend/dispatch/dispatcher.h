@@ -73,10 +73,15 @@ class Dispatcher {
     size_t room() const {
         return queue_.size() < queue_depth_max_ ? queue_depth_max_ - queue_.size() : 0;
     }
-    // Time until the flights that wait now have left, at the measured pace.
-    std::optional<uint64_t> drain_time_ns(uint64_t now_ns) const {
-        return departures_.time_for_ns(queue_.size() + 1, now_ns);
-    }
+    // How long a new flight would wait for a worker, from the measured pace of the queue and what
+    // is ahead of it; 0 when it would not wait, or nothing is measured yet.
+    uint64_t wait_ns(uint64_t model_key, Priority priority, uint64_t now_ns) const;
+    // Per flight of the model that leaves the queue; 0: not measured yet.
+    uint64_t pace_ns(uint64_t model_key, uint64_t now_ns) const;
+    // From a flight's dispatch to its end, on the average of the last ones; 0: none has ended.
+    uint64_t service_ns(uint64_t model_key) const;
+    // Of a prompt token, on the fastest worker of the model; 0: not measured yet.
+    uint64_t prompt_token_ns(uint64_t model_key) const;
     bool has_ready_worker(uint64_t model_key) const;
     bool is_quarantined(const PromptDigest& digest, uint64_t now_ns) {
         return quarantine_.refuses(digest, now_ns);
@@ -103,8 +108,12 @@ class Dispatcher {
     };
     class Events;  // WorkerEvents of one worker during one drain
 
-    // Before any flight has ended.
-    static constexpr double kMeanTokensFirst = 128;
+    // What was measured of a model's flights.
+    struct Pace {
+        DrainMeter departures;       // from the queue
+        double mean_tokens = 128;    // drawn by flights that ended by themselves
+        double mean_service_ns = 0;  // from dispatch to end; 0: none has ended
+    };
 
     void take_started(Worker& worker, const shm::StartedRecord& record, uint64_t now_ns);
     void take_token(Worker& worker, const shm::TokenRecord& record,
@@ -141,7 +150,7 @@ class Dispatcher {
     void take_from_worker(Flight& flight, bool tell_worker);
     void drop(uint64_t flight, Counter outcome, uint64_t now_ns);
     std::unique_ptr<Flight> extract(uint64_t flight);
-    void note_length(const Flight& flight);
+    void note_end(const Flight& flight, uint64_t now_ns);
     void show_gauges();
 
     shm::BoardWriter& board_;
@@ -153,8 +162,7 @@ class Dispatcher {
     std::set<uint64_t> models_gone_;
     std::vector<uint64_t> dirty_;  // flights with news for their sink
     WaitingQueue queue_;
-    DrainMeter departures_;
-    double mean_tokens_ = kMeanTokensFirst;  // drawn by flights that ended by themselves
+    std::map<uint64_t, Pace> paces_;  // by model key
     Quarantine quarantine_;
     bool is_pumping_ = false;  // some request ring was full
 };

@@ -1,4 +1,4 @@
-// Who gets the next flight.
+// Who gets the next flight, and how long others wait for their turn.
 #include <algorithm>
 #include <tuple>
 
@@ -29,7 +29,9 @@ bool Dispatcher::may_take(const Worker& worker, const Flight& flight, uint64_t n
 // How many tokens a flight will probably draw: as many as others did, if it may.
 uint64_t Dispatcher::expected_tokens(const Flight& flight) const {
     const uint64_t room = flight.spec.position_limit - flight.next_position();
-    return std::min(room, static_cast<uint64_t>(mean_tokens_) + 1);
+    const auto pace = paces_.find(flight.spec.model_key);
+    const double mean = pace == paces_.end() ? Pace{}.mean_tokens : pace->second.mean_tokens;
+    return std::min(room, static_cast<uint64_t>(mean) + 1);
 }
 
 // Whether its ids have pages beside those of the flights that the worker has not begun. It may
@@ -116,8 +118,52 @@ void Dispatcher::dispatch(Flight& flight, Worker& worker, uint64_t now_ns) {
     flight.unbegun_tokens = flight.next_position();
     worker.unbegun_tokens += flight.unbegun_tokens;
     worker.prefixes.add(flight.prefix_names);
-    if (flight.attempt == 1) departures_.departed(now_ns);
+    if (flight.attempt == 1) {
+        DrainMeter& departures = paces_[flight.spec.model_key].departures;
+        const bool has_waited = now_ns > flight.admitted_ns;
+        has_waited ? departures.departed(now_ns) : departures.was_empty();
+        flight.dispatched_ns = now_ns;
+    }
     worker.port->submit(flight, now_ns);
+}
+
+uint64_t Dispatcher::pace_ns(uint64_t model_key, uint64_t now_ns) const {
+    const auto found = paces_.find(model_key);
+    if (found == paces_.end()) return 0;
+    if (const auto pace = found->second.departures.pace_ns(now_ns)) return *pace;
+    // Nobody had to wait yet: as many leave as can be there at once, in the time that they take.
+    uint64_t places = 0;
+    for (const auto& [incarnation, worker] : workers_) {
+        if (worker.facts.model_key == model_key) places += worker.facts.credits;
+    }
+    return places == 0 ? 0 : static_cast<uint64_t>(found->second.mean_service_ns) / places;
+}
+
+uint64_t Dispatcher::wait_ns(uint64_t model_key, Priority priority, uint64_t now_ns) const {
+    const size_t ahead = queue_.ahead(model_key, priority, now_ns);
+    if (ahead == 0) {
+        for (const auto& [incarnation, worker] : workers_) {
+            if (worker.facts.model_key != model_key || worker.is_draining) continue;
+            if (worker.reserved_for != 0 || worker.paused_until_ns > now_ns) continue;
+            if (worker.flights.size() < worker.facts.credits && worker.port->is_ready()) return 0;
+        }
+    }
+    return (ahead + 1) * pace_ns(model_key, now_ns);
+}
+
+uint64_t Dispatcher::service_ns(uint64_t model_key) const {
+    const auto found = paces_.find(model_key);
+    return found == paces_.end() ? 0 : static_cast<uint64_t>(found->second.mean_service_ns);
+}
+
+uint64_t Dispatcher::prompt_token_ns(uint64_t model_key) const {
+    uint64_t least = 0;
+    for (const auto& [incarnation, worker] : workers_) {
+        const uint64_t row_ns = worker.port->load().row_ns;
+        if (worker.facts.model_key != model_key || row_ns == 0) continue;
+        least = least == 0 ? row_ns : std::min(least, row_ns);
+    }
+    return least;
 }
 
 bool Dispatcher::has_ready_worker(uint64_t model_key) const {

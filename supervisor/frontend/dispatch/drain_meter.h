@@ -1,34 +1,43 @@
-// How fast the queue moves: the times of the last departures from it. The source of Retry-After.
+// How fast a queue moves: the intervals between departures of those who had to wait. The source of
+// expected waits and of Retry-After.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <optional>
 
 namespace bitnetd::frontend {
 
 class DrainMeter {
   public:
+    // Someone who had waited went.
     void departed(uint64_t now_ns) noexcept {
-        times_[count_ % kKept] = now_ns;
-        ++count_;
+        if (last_ns_ != 0) intervals_[count_++ % kKept] = now_ns - last_ns_;
+        last_ns_ = now_ns;
     }
+    // Someone went without waiting: there is no queue, and the time until the next departure says
+    // nothing of its pace.
+    void was_empty() noexcept { last_ns_ = 0; }
 
-    // Time until `ahead` more have left, at the pace of the last departures; silence since the last
-    // one slows the pace. Nothing before the second departure.
-    std::optional<uint64_t> time_for_ns(uint64_t ahead, uint64_t now_ns) const noexcept {
+    // Per departure, at the pace of the last ones; silence since the last one slows it. Nothing
+    // before the second departure from one queue.
+    std::optional<uint64_t> pace_ns(uint64_t now_ns) const noexcept {
         const size_t kept = count_ < kKept ? count_ : kKept;
-        if (kept < 2) return std::nullopt;
-        const uint64_t oldest = times_[(count_ - kept) % kKept];
-        const uint64_t span = now_ns > oldest ? now_ns - oldest : 0;
-        return span / (kept - 1) * ahead;
+        if (kept == 0) return std::nullopt;
+        const uint64_t sum =
+            std::accumulate(intervals_.begin(), intervals_.begin() + kept, uint64_t{0});
+        const uint64_t mean = sum / kept;
+        const uint64_t silence = last_ns_ != 0 && now_ns > last_ns_ ? now_ns - last_ns_ : 0;
+        return silence > mean ? (sum + silence) / (kept + 1) : mean;
     }
 
   private:
     static constexpr size_t kKept = 64;
-    std::array<uint64_t, kKept> times_{};
+    std::array<uint64_t, kKept> intervals_{};
     size_t count_ = 0;
+    uint64_t last_ns_ = 0;  // of the queue that is there now; 0: none
 };
 
 }  // namespace bitnetd::frontend

@@ -157,6 +157,7 @@ struct Flight {
 
     // Times, monotonic ns; 0 = not yet.
     uint64_t admitted_ns = 0;
+    uint64_t dispatched_ns = 0;  // the first time
     uint64_t first_token_ns = 0;
     uint64_t last_token_ns = 0;
     bool started = false;

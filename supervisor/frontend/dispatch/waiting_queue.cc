@@ -1,10 +1,11 @@
 #include "supervisor/frontend/dispatch/waiting_queue.h"
 
+#include <iterator>
+
 namespace bitnetd::frontend {
 
 void WaitingQueue::add(Flight& flight) {
-    flight.queue_rank =
-        flight.admitted_ns + kPriorityStepNs * static_cast<uint64_t>(flight.spec.priority);
+    flight.queue_rank = rank_of(flight.spec.priority, flight.admitted_ns);
     insert(flight);
 }
 
@@ -32,6 +33,14 @@ std::vector<uint64_t> WaitingQueue::models() const {
     for (const auto& [key, lines] : models_)
         keys.push_back(key);
     return keys;
+}
+
+size_t WaitingQueue::ahead(uint64_t model_key, Priority priority, uint64_t now_ns) const {
+    const auto found = models_.find(model_key);
+    if (found == models_.end()) return 0;
+    const Line& line = found->second.normal;
+    const auto behind = line.upper_bound(Key{rank_of(priority, now_ns), UINT64_MAX});
+    return found->second.alone.size() + static_cast<size_t>(std::distance(line.begin(), behind));
 }
 
 Flight* WaitingQueue::next(uint64_t model_key) const {

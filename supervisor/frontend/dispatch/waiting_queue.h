@@ -27,6 +27,8 @@ class WaitingQueue {
     size_t size() const { return size_; }
     std::vector<uint64_t> models() const;  // those with waiting flights
 
+    // How many of a model go before one that is added now.
+    size_t ahead(uint64_t model_key, Priority priority, uint64_t now_ns) const;
     // The next one of a model, or null.
     Flight* next(uint64_t model_key) const;
     // Those that must run alone, in order.
@@ -42,6 +44,9 @@ class WaitingQueue {
         Line alone;
     };
 
+    static uint64_t rank_of(Priority priority, uint64_t admitted_ns) {
+        return admitted_ns + kPriorityStepNs * static_cast<uint64_t>(priority);
+    }
     void insert(Flight& flight);
 
     std::map<uint64_t, Lines> models_;

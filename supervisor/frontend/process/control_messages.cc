@@ -63,8 +63,12 @@ Result<void> FrontendProcess::take_model(const shm::Message& message) {
     const auto memory = std::make_shared<const shm::Segment>(std::move(mapped));
 
     const Params& params = link_.params();
-    const ModelOptions options{params.kv_context_max, params.api_text_bytes_max, params.kv_type,
-                               params.worker_block_inputs, params.worker_bf16_inputs};
+    ModelOptions options{params.kv_context_max, params.api_text_bytes_max, params.kv_type,
+                         params.worker_block_inputs, params.worker_bf16_inputs};
+    for (const std::string& text : params.server_alias) {
+        BITNETD_ASSIGN(ModelAlias alias, parse_model_alias(text));
+        options.aliases.push_back(std::move(alias));
+    }
     BITNETD_ASSIGN(auto model, Model::open(facts, memory, memory->view(), options));
     log::info("model_attached", {{"model", model->id},
                                  {"context", model->context},

@@ -47,10 +47,11 @@ uv_handle_t* handle_of(auto& handle) {
 FrontendProcess::FrontendProcess(shm::ChildLink& link)
     : link_(link),
       dispatcher_(link.board(), link.params().dispatch_queue_depth_max),
-      admission_(dispatcher_, link.params().server_drain_timeout_ms),
+      admission_(dispatcher_, {.drain_timeout_ms = link.params().server_drain_timeout_ms,
+                               .wait_max_ms = link.params().dispatch_wait_max_ms}),
       health_(catalog_, dispatcher_, admission_, monotonic_ns()),
       tasks_((BITNETD_CHECK(uv_loop_init(&loop_) == 0), &loop_)),
-      api_({dispatcher_, admission_, catalog_, boards_, health_, tasks_, link.board()},
+      api_({dispatcher_, admission_, catalog_, boards_, health_, machine_, tasks_, link.board()},
            api_options(link.params())),
       server_(&loop_, api_, http_limits(link.params())) {}
 
@@ -72,6 +73,7 @@ Result<void> FrontendProcess::start() {
     BITNETD_TRY(start_handles());
     BITNETD_ASSIGN(auto own_board, shm::BoardView::open(link_.board_segment()));
     boards_.add(std::move(own_board));
+    BITNETD_ASSIGN(machine_, Machine::open());
     for (shm::Message& message : link_.take_setup()) {
         BITNETD_TRY(take_message(std::move(message)));
     }
@@ -178,6 +180,7 @@ void FrontendProcess::on_heartbeat(uv_timer_t* handle) noexcept {
     const uint64_t now_ns = monotonic_ns();
     self.link_.board().heartbeat(now_ns);
     self.admission_.observe(now_ns);
+    self.machine_.observe(now_ns);
     self.show_http_stats();
 }
 

@@ -82,6 +82,7 @@ class FrontendProcess {
     ModelCatalog catalog_;
     BoardSet boards_;
     Health health_;
+    Machine machine_;
     UvTaskRunner tasks_;
     Api api_;
     http::Server server_;

@@ -375,17 +375,64 @@ TEST_F(DispatcherTest, EndAllLeavesNothing) {
     EXPECT_EQ(board_.gauge(Gauge::kActiveRequests), 0u);
 }
 
-TEST_F(DispatcherTest, DrainTimeFollowsTheMeasuredPace) {
-    EXPECT_FALSE(dispatcher_.drain_time_ns(now_ns_));
+TEST_F(DispatcherTest, WaitsFollowTheMeasuredPaceOfTheQueue) {
     const auto worker = add_worker(1, 1);
-    for (int i = 0; i < 3; ++i) {
-        RecordingSink sink;
-        const uint64_t id = submit(sink);
+    const auto end_first = [&](RecordingSink&, uint64_t id) {
         now_ns_ += 2 * kNsPerS;
         worker->publish_token(id, 1, 3, 2, shm::Finish::kEndOfGeneration);
         dispatcher_.poll(now_ns_);
-    }
-    EXPECT_EQ(dispatcher_.drain_time_ns(now_ns_ - 2 * kNsPerS), 2 * kNsPerS);
+    };
+    EXPECT_EQ(dispatcher_.wait_ns(1, Priority::kNormal, now_ns_), 0u);
+    RecordingSink a, b, c, d;
+    const uint64_t first = submit(a);
+    EXPECT_EQ(dispatcher_.wait_ns(1, Priority::kNormal, now_ns_), 0u) << "nothing is measured";
+    end_first(a, first);
+    const uint64_t second = submit(b);
+    EXPECT_EQ(dispatcher_.wait_ns(1, Priority::kNormal, now_ns_), 2 * kNsPerS)
+        << "as long as an answer takes, with one place";
+    const uint64_t third = submit(c);
+    submit(d);
+    end_first(b, second);
+    end_first(c, third);
+    EXPECT_EQ(dispatcher_.pace_ns(1, now_ns_), 2 * kNsPerS);
+    RecordingSink e;
+    submit(e);
+    EXPECT_EQ(dispatcher_.wait_ns(1, Priority::kNormal, now_ns_), 4 * kNsPerS);
+    EXPECT_EQ(dispatcher_.wait_ns(1, Priority::kHigh, now_ns_), 2 * kNsPerS);
+}
+
+TEST_F(DispatcherTest, AFlightGoesWhereItIsExpectedToFinishFirst) {
+    const auto slow = add_worker(1, 8);
+    const auto fast = add_worker(2, 8);
+    slow->load = {.decode_ns = 20 * kNsPerMs, .row_ns = 4 * kNsPerMs};
+    fast->load = {.decode_ns = 5 * kNsPerMs, .row_ns = kNsPerMs};
+    RecordingSink sinks[5];
+    for (RecordingSink& sink : sinks)
+        submit(sink);
+    EXPECT_EQ(fast->submissions.size(), 5u);
+    EXPECT_TRUE(slow->submissions.empty());
+}
+
+TEST_F(DispatcherTest, AFlightGoesWhereItsPrefixIsAndWhereItHasPages) {
+    const auto one = add_worker(1, 8);
+    const auto two = add_worker(2, 8);
+    for (const auto& worker : {one, two})
+        worker->load = {.decode_ns = 5 * kNsPerMs,
+                        .row_ns = kNsPerMs,
+                        .page_tokens = 32,
+                        .pages_total = 100,
+                        .pages_used = 0};
+    const std::vector<uint32_t> text(320, 7);
+    RecordingSink a, b, c;
+    ASSERT_TRUE(dispatcher_.submit(make_spec(text, 400), a, now_ns_));
+    ASSERT_EQ(one->submissions.size(), 1u) << "with ties the lowest slot";
+    one->publish_started(one->submissions[0].flight, 1, now_ns_);
+    dispatcher_.poll(now_ns_);
+    ASSERT_TRUE(dispatcher_.submit(make_spec(text, 400), b, now_ns_));
+    EXPECT_EQ(one->submissions.size(), 2u) << "though it has more to do";
+    one->load.pages_used = 95;
+    ASSERT_TRUE(dispatcher_.submit(make_spec(text, 400), c, now_ns_));
+    EXPECT_EQ(two->submissions.size(), 1u);
 }
 
 TEST_F(DispatcherTest, AFullRequestRingIsTriedAgainSoon) {

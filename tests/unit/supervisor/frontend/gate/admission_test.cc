@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
+
 #include "tests/unit/supervisor/frontend/dispatch/fake_worker.h"
 
 namespace bitnetd::frontend {
@@ -17,12 +19,17 @@ class AdmissionTest : public testing::Test {
                                now_ns_);
         return state;
     }
-    Verdict check() { return admission_.check(1, PromptDigest{1, 2}, now_ns_); }
+    Verdict check(uint64_t name = 2, Applicant applicant = {}) {
+        const PromptDigest digest{1, name};
+        applicant.model_key = 1;
+        applicant.digests = {&digest, 1};
+        return admission_.check(applicant, now_ns_);
+    }
 
     TestBoard board_;
     uint64_t now_ns_ = 100 * kNsPerS;
     Dispatcher dispatcher_{board_.writer(), 2};
-    Admission admission_{dispatcher_, 30'000};
+    Admission admission_{dispatcher_, {.drain_timeout_ms = 30'000, .wait_max_ms = 60'000}};
 };
 
 TEST_F(AdmissionTest, AModelIsTakenForAGraceWithoutAWorker) {
@@ -47,27 +54,85 @@ TEST_F(AdmissionTest, AModelIsTakenForAGraceWithoutAWorker) {
     EXPECT_EQ(check().refusal, Refusal::kModelLoading);
 }
 
-TEST_F(AdmissionTest, AFullQueueSaysWhenAtTheMeasuredPace) {
-    const auto worker = add_worker(1);
-    RecordingSink sinks[8];
-    size_t next = 0;
-    const auto submit = [&] {
-        return dispatcher_.submit(make_spec({5}, 10), sinks[next++], now_ns_);
-    };
-    submit();
-    submit();
-    submit();
-    EXPECT_EQ(check().refusal, Refusal::kQueueFull);
-    EXPECT_EQ(check().retry_after_ms, 1'000u) << "no pace to measure yet";
-    for (int i = 0; i < 2; ++i) {
-        now_ns_ += 4 * kNsPerS;
-        const Assignment work = worker->submissions.back();
-        worker->publish_token(work.flight, work.attempt, 1, 2, shm::Finish::kEndOfGeneration);
-        dispatcher_.poll(now_ns_);
-        submit();
+// One worker that takes one flight at a time, each for four seconds.
+class BusyAdmissionTest : public AdmissionTest {
+  protected:
+    BusyAdmissionTest() : worker_(add_worker(1)) {}
+
+    bool submit() {
+        sinks_.emplace_back();
+        return dispatcher_.submit(make_spec({5}, 10), sinks_.back(), now_ns_).has_value();
     }
+    void end_one() {
+        now_ns_ += 4 * kNsPerS;
+        const Assignment work = worker_->submissions.back();
+        worker_->publish_token(work.flight, work.attempt, 1, 2, shm::Finish::kEndOfGeneration);
+        dispatcher_.poll(now_ns_);
+    }
+    // The pace is known, one runs, and `waiting` wait.
+    void measure(int waiting) {
+        submit();
+        submit();
+        submit();
+        end_one();
+        end_one();
+        for (int i = 0; i < waiting; ++i)
+            submit();
+        EXPECT_EQ(dispatcher_.pace_ns(1, now_ns_), 4 * kNsPerS);
+    }
+
+    std::deque<RecordingSink> sinks_;
+    std::shared_ptr<FakeWorkerState> worker_;
+};
+
+TEST_F(BusyAdmissionTest, AFullQueueSaysWhenAtTheMeasuredPace) {
+    measure(2);
+    EXPECT_EQ(dispatcher_.room(), 0u);
     EXPECT_EQ(check().refusal, Refusal::kQueueFull);
-    EXPECT_EQ(check().retry_after_ms, 12'000u) << "two wait and one more, each four seconds";
+    EXPECT_EQ(check().retry_after_ms, 14'000u)
+        << "two wait and one more, each four seconds, half a promise behind the one before";
+}
+
+TEST_F(BusyAdmissionTest, NobodyIsTakenInToWaitLongerThanAllowed) {
+    Admission strict(dispatcher_, {.wait_max_ms = 5'500});
+    strict.add_model(1, now_ns_);
+    const PromptDigest digest{1, 2};
+    measure(0);
+    EXPECT_EQ(strict.check({.model_key = 1, .digests = {&digest, 1}}, now_ns_).refusal,
+              Refusal::kNone);
+    submit();
+    const Verdict verdict = strict.check({.model_key = 1, .digests = {&digest, 1}}, now_ns_);
+    EXPECT_EQ(verdict.refusal, Refusal::kQueueFull) << "one is ahead: eight seconds";
+    EXPECT_EQ(verdict.retry_after_ms, 8'000u);
+    // Who comes back as told goes before those who come now.
+    end_one();
+    end_one();
+    submit();
+    const PromptDigest other{1, 3};
+    EXPECT_EQ(strict.check({.model_key = 1, .digests = {&other, 1}}, now_ns_).refusal,
+              Refusal::kQueueFull);
+    EXPECT_EQ(strict.check({.model_key = 1, .digests = {&digest, 1}}, now_ns_).refusal,
+              Refusal::kNone);
+}
+
+TEST_F(BusyAdmissionTest, HighPriorityWaitsForItsLikeOnly) {
+    Admission strict(dispatcher_, {.wait_max_ms = 6'000});
+    strict.add_model(1, now_ns_);
+    const PromptDigest digest{1, 2};
+    measure(1);
+    Applicant applicant = {.model_key = 1, .digests = {&digest, 1}};
+    EXPECT_EQ(strict.check(applicant, now_ns_).refusal, Refusal::kQueueFull);
+    applicant.priority = Priority::kHigh;
+    EXPECT_EQ(strict.check(applicant, now_ns_).refusal, Refusal::kNone);
+}
+
+TEST_F(BusyAdmissionTest, WhatCannotBeginInTimeIsRefusedAtOnce) {
+    measure(0);
+    EXPECT_EQ(check(2, {.deadline_ns = now_ns_ + 3 * kNsPerS}).refusal, Refusal::kDeadline);
+    EXPECT_EQ(check(2, {.deadline_ns = now_ns_ + 5 * kNsPerS}).refusal, Refusal::kNone);
+    worker_->load.row_ns = kNsPerMs;
+    EXPECT_EQ(check(2, {.prompt_tokens = 2'000, .deadline_ns = now_ns_ + 5 * kNsPerS}).refusal,
+              Refusal::kDeadline);
 }
 
 TEST_F(AdmissionTest, DrainingComesFirst) {
@@ -89,10 +154,11 @@ TEST_F(AdmissionTest, QuarantinedPromptsAreRefusedAndOthersAreNot) {
         dispatcher_.remove_worker(incarnation, shm::PeerEnd::kOwnFault, now_ns_);
     }
     add_worker(4);
-    EXPECT_EQ(admission_.check(1, digest, now_ns_).refusal, Refusal::kQuarantined);
+    const Applicant applicant = {.model_key = 1, .digests = {&digest, 1}};
+    EXPECT_EQ(admission_.check(applicant, now_ns_).refusal, Refusal::kQuarantined);
     EXPECT_EQ(check().refusal, Refusal::kNone);
     now_ns_ += Quarantine::kRefusedNs;
-    EXPECT_EQ(admission_.check(1, digest, now_ns_).refusal, Refusal::kNone);
+    EXPECT_EQ(admission_.check(applicant, now_ns_).refusal, Refusal::kNone);
 }
 
 }  // namespace
