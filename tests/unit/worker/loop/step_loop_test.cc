@@ -425,7 +425,6 @@ class WatchingEngine final : public Engine {
     std::vector<shm::StepFlight> plan;
     uint64_t begun_ns = 0;
     bool fail = false;
-    std::span<const float> hidden_of(uint32_t) noexcept override { return {}; }
 };
 
 TEST(StepLoop, NotesTheFlightsOfAStepOnTheBoardWhileItRuns) {
