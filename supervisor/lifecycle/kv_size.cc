@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/base/bytes.h"
+#include "common/config/kv_type.h"
 #include "shm/segment/segment.h"
 
 namespace bitnetd::supervisor {
@@ -14,11 +15,9 @@ KvSize kv_size(const Params& params, const shm::ModelFacts& facts, uint64_t avai
     const uint64_t context = params.kv_context_max == 0
                                  ? facts.context
                                  : std::min<uint64_t>(params.kv_context_max, facts.context);
-    const uint64_t value_bytes = params.kv_type == "f16" ? 2 : 4;
     KvSize size{};
-    // Keys and values; a head's vector is padded to 16 values (kernel_api.h KvView).
-    size.token_bytes =
-        uint64_t{2} * facts.layers * facts.kv_heads * round_up(facts.head_dim, 16) * value_bytes;
+    const uint64_t row_bytes = kv_row_bytes(kv_type_of(params.kv_type), facts.head_dim);
+    size.token_bytes = uint64_t{2} * facts.layers * facts.kv_heads * row_bytes;
     // layers 512 * kv_heads 65536 * head_dim 512 * 8 bytes is 2^37, times context and slots may
     // pass 2^64: saturate.
     const auto wanted = checked_mul(size.token_bytes, context * params.worker_slots_max);

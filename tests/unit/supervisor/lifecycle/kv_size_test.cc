@@ -27,6 +27,9 @@ TEST(KvSize, TokenOfTheTwoBillionModel) {
     EXPECT_EQ(kv_size(params, two_billion(), 64 * 1024 * kMiB, 1).token_bytes, 76'800u);
     params.kv_type = "f32";
     EXPECT_EQ(kv_size(params, two_billion(), 64 * 1024 * kMiB, 1).token_bytes, 153'600u);
+    params.kv_type = "int8";
+    // 2 * 30 layers * 5 heads * (128 bytes and a scale of 4)
+    EXPECT_EQ(kv_size(params, two_billion(), 64 * 1024 * kMiB, 1).token_bytes, 39'600u);
 }
 
 TEST(KvSize, HeadsArePadded) {

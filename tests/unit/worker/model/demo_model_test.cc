@@ -95,6 +95,10 @@ TEST(DemoModel, GreedyPathsWithF16KeysAndValues) {
     std::printf("largest difference %.4f, other tokens %zu\n", largest, others);
 }
 
+// Nothing is stated for eight bits. Measured: 4 of 586 steps have another best token, none with a
+// margin above 0.07; the listed logits move by 0.29 at most (by 0.25 in f16, where the cause is the
+// same: the inputs of ternary products are rounded the other way). The bounds leave room for other
+// sums, not for wrong ones.
 TEST(DemoModel, GreedyPathsWithInt8KeysAndValues) {
     const json golden = tests::read_json(tests::golden_path("demo-model/golden.json"));
     EngineFixture fixture(demo_model().segment(), {.kv_type = KvType::kInt8});
@@ -108,6 +112,9 @@ TEST(DemoModel, GreedyPathsWithInt8KeysAndValues) {
     }
     std::printf("%zu steps, other tokens %zu of margins up to %.4f, largest difference %.4f\n",
                 all.steps, all.other_token, all.other_margin, all.largest_difference);
+    EXPECT_LE(all.other_token, all.steps / 50);
+    EXPECT_LT(all.other_margin, 0.2);
+    EXPECT_LT(all.largest_difference, 0.6);
 }
 
 TEST(DemoModel, ScoresAHeldOutStory) {
