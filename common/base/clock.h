@@ -15,6 +15,9 @@ inline uint64_t clock_ns(clockid_t clock) noexcept {
 inline uint64_t monotonic_ns() noexcept {
     return clock_ns(CLOCK_MONOTONIC);
 }
+inline uint64_t unix_milliseconds() noexcept {
+    return clock_ns(CLOCK_REALTIME) / 1'000'000;
+}
 inline int64_t unix_seconds() noexcept {
     return static_cast<int64_t>(time(nullptr));
 }

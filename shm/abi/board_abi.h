@@ -14,7 +14,7 @@ namespace bitnetd::shm {
 
 // Bump when a field moves, changes width or meaning, or metrics.def changes other than by
 // appending.
-inline constexpr uint32_t kBoardAbiVersion = 2;
+inline constexpr uint32_t kBoardAbiVersion = 3;
 
 enum class Role : uint32_t { kSupervisor = 1, kFrontend = 2, kWorker = 3 };
 

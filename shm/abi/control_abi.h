@@ -14,7 +14,7 @@
 
 namespace bitnetd::shm {
 
-inline constexpr uint32_t kControlAbiVersion = 3;
+inline constexpr uint32_t kControlAbiVersion = 4;
 inline constexpr uint32_t kControlPayloadMax = 60 * 1024;
 inline constexpr uint32_t kControlFdsMax = 16;
 // Files of one model; they must fit the channel's queue. The largest published have under 200.
@@ -110,8 +110,12 @@ struct ModelFacts {
     Pooling pooling;        // kNone: it generates text, else it makes embeddings
     uint32_t accuracy_count;
     TypeAccuracy accuracy[kModelTypesMax];  // the first accuracy_count; each type once
+    // The ratio measured again, by another kernel table where the CPU has one, over other rows and
+    // other activations: of the worst matrix, 0 .. 1.
+    float cross_validation;
+    uint32_t reserved;  // zero
 };
-static_assert(sizeof(ModelFacts) == 784 && std::is_trivially_copyable_v<ModelFacts>);
+static_assert(sizeof(ModelFacts) == 792 && std::is_trivially_copyable_v<ModelFacts>);
 
 struct ModelMessage {
     uint64_t model_key;  // numbered by the supervisor, one per load; workers and flights pin it
@@ -122,7 +126,7 @@ struct ModelMessage {
     char path[512];  // as configured
     ModelFacts facts;
 };
-static_assert(sizeof(ModelMessage) == 1448 && std::is_trivially_copyable_v<ModelMessage>);
+static_assert(sizeof(ModelMessage) == 1456 && std::is_trivially_copyable_v<ModelMessage>);
 
 struct KvArenaMessage {
     uint64_t bytes;

@@ -18,6 +18,7 @@
 #include "common/base/result.h"
 #include "common/metrics/metrics.h"
 #include "shm/abi/board_abi.h"
+#include "shm/board/process_usage.h"
 #include "shm/segment/segment.h"
 
 namespace bitnetd::shm {
@@ -66,6 +67,8 @@ class BoardWriter {
     // kReady also notes ready_ns, the first time.
     void set_state(ProcessState state, uint64_t now_ns) noexcept;
     void heartbeat(uint64_t now_ns) noexcept;
+    // From now on a heartbeat also tells, once a second, what the process uses: two system calls.
+    void show_usage(ProcessUsage usage) noexcept { usage_ = std::move(usage); }
 
     // Worker only.
     void set_worker_limits(uint32_t slots_max, uint32_t context_max, uint32_t page_tokens) noexcept;
@@ -88,7 +91,12 @@ class BoardWriter {
     friend void carry_over(const class BoardView& old, BoardWriter& fresh) noexcept;
     explicit BoardWriter(Board& board) noexcept : board_(&board) {}
 
+    void tell_usage() noexcept;
+
     Board* board_;
+    ProcessUsage usage_;
+    uint64_t usage_told_ns_ = 0;
+    uint64_t cpu_told_ns_ = 0;
 };
 
 struct HistogramSnapshot {

@@ -3,11 +3,14 @@
 #include <algorithm>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/crash_point.h"
 #include "shm/board/board.h"
 
 namespace bitnetd::shm {
 namespace {
+
+constexpr uint64_t kUsageIntervalNs = kNsPerS;
 
 void add(std::atomic<uint64_t>& cell, uint64_t by) noexcept {
     cell.store(cell.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
@@ -57,6 +60,17 @@ void BoardWriter::set_state(ProcessState state, uint64_t now_ns) noexcept {
 
 void BoardWriter::heartbeat(uint64_t now_ns) noexcept {
     board_->heartbeat_ns.store(now_ns, std::memory_order_relaxed);
+    if (usage_ && now_ns >= usage_told_ns_ + kUsageIntervalNs) {
+        usage_told_ns_ = now_ns;
+        tell_usage();
+    }
+}
+
+void BoardWriter::tell_usage() noexcept {
+    const uint64_t cpu_ns = ProcessUsage::cpu_ns();
+    count(Counter::kCpuNs, cpu_ns - cpu_told_ns_);
+    cpu_told_ns_ = cpu_ns;
+    set_gauge(Gauge::kResidentBytes, usage_.resident_bytes());
 }
 
 void BoardWriter::set_worker_limits(uint32_t slots_max, uint32_t context_max,

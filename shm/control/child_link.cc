@@ -79,7 +79,9 @@ Result<void> ChildLink::take_self(Message message, Role role) {
                        std::to_string(view.incarnation()) + ", not of this process");
     }
     BITNETD_ASSIGN(BoardWriter board, BoardWriter::open(board_segment_));
-    board_ = board;
+    board_ = std::move(board);
+    BITNETD_ASSIGN(ProcessUsage usage, ProcessUsage::open());
+    board_->show_usage(std::move(usage));
     doorbell_.emplace(Doorbell::for_consumer(std::move(message.fds[1]), board_->sleeping()));
     const uint64_t now_ns = monotonic_ns();
     board_->use_for_last_words();

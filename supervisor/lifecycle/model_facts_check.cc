@@ -46,6 +46,10 @@ Result<void> check_accuracy(const shm::ModelFacts& facts) {
         return invalid("accuracy of " + std::string(shm::field_text(each.type)) +
                        ": expected 0 .. 1, found " + std::to_string(each.ratio));
     }
+    if (!(facts.cross_validation >= 0 && facts.cross_validation <= 1)) {
+        return invalid("cross_validation: expected 0 .. 1, found " +
+                       std::to_string(facts.cross_validation));
+    }
     return {};
 }
 

@@ -6,6 +6,7 @@
 #include <bit>
 #include <charconv>
 
+#include "common/config/model_alias.h"
 #include "common/gguf/split_name.h"
 #include "common/log/log.h"
 #include "common/quant/accuracy_minima.h"
@@ -16,16 +17,6 @@ namespace bitnetd::supervisor {
 namespace {
 
 constexpr std::string_view kDefaultListen = "127.0.0.1:8080";
-
-bool is_id_char(char c) {
-    return isalnum(static_cast<unsigned char>(c)) ||
-           std::string_view("._:@/-").find(c) != std::string_view::npos;
-}
-
-bool is_id(std::string_view text) {
-    return !text.empty() && text.front() != '.' && text.front() != '/' &&
-           std::all_of(text.begin(), text.end(), is_id_char);
-}
 
 Result<void> one_of(std::string_view setting, std::string_view found,
                     std::initializer_list<std::string_view> allowed) {
@@ -100,6 +91,14 @@ Result<std::vector<ModelSource>> check_models(const Params& params) {
         models.push_back(std::move(source));
     }
     return models;
+}
+
+Result<void> check_aliases(const Params& params, const std::vector<ModelSource>& models) {
+    std::vector<std::string> ids;
+    for (const ModelSource& model : models)
+        ids.push_back(model.id);
+    BITNETD_TRY(check_model_aliases(params.server_alias, ids));
+    return {};
 }
 
 // What files do not say about models; the loader gets it as it stands.
@@ -177,7 +176,7 @@ std::string id_of_path(std::string_view path) {
 Result<ModelSource> parse_model_source(std::string_view text) {
     ModelSource source;
     const size_t equals = text.find('=');
-    if (equals != text.npos && is_id(text.substr(0, equals))) {
+    if (equals != text.npos && is_model_name(text.substr(0, equals))) {
         source.id = text.substr(0, equals);
         source.path = text.substr(equals + 1);
     } else {
@@ -205,6 +204,7 @@ Result<Settings> check_settings(Params params) {
     BITNETD_ASSIGN(settings.unix_mode, parse_mode(params.server_unix_mode));
     BITNETD_ASSIGN(settings.listen, check_listen(params));
     BITNETD_ASSIGN(settings.models, check_models(params));
+    BITNETD_TRY(check_aliases(params, settings.models));
     // Children get all of it in one message.
     if (print_settings(params).size() > shm::kControlPayloadMax) {
         return invalid("the configuration is over " + std::to_string(shm::kControlPayloadMax) +

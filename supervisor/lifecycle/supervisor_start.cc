@@ -51,6 +51,8 @@ Result<void> Supervisor::start() {
                    BoardHold::make({shm::Role::kSupervisor, 0, next_incarnation_++, ""}, nullptr));
     own_board_.writer->set_pid(static_cast<uint32_t>(getpid()));
     own_board_.writer->set_started(started_ns_);
+    BITNETD_ASSIGN(shm::ProcessUsage usage, shm::ProcessUsage::open());
+    own_board_.writer->show_usage(std::move(usage));
     own_board_.writer->heartbeat(now);
     own_board_.writer->set_state(shm::ProcessState::kReady, now);
 

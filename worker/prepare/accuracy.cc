@@ -39,8 +39,8 @@ uint64_t stripes_in(uint64_t rows) {
 
 // One stripe in each of `kStripesSampled` equal parts of the rows; of a matrix that is read in
 // large steps of rows, within one such step.
-std::vector<Rows> sampled_rows(uint64_t rows, uint64_t row_step, uint32_t index) {
-    const auto random = philox({index, 0, 0, 2}, kStripesSampled);
+std::vector<Rows> sampled_rows(uint64_t rows, uint64_t row_step, uint32_t index, uint32_t draw) {
+    const auto random = philox({index, draw, 0, 2}, kStripesSampled);
     Rows from{0, rows};
     if (row_step > kStripeRows) {
         // Stripes begin at multiples of 16, steps are such multiples: TL1 and TL2 have no others.
@@ -165,7 +165,7 @@ class Meter {
         MatrixAccuracy out{tensor.source->name, tensor.source->type, 1, 1, tensor.first_row, 0};
         BITNETD_ASSIGN(StoredRows stored, StoredRows::open(input_, tensor));
         const Linear& w = packed.linear;
-        probe_.fill(index, w.inputs);
+        probe_.fill(uint64_t{run_.draw} << 32 | index, w.inputs);
         if (!packed.is_table) prepared_.prepare(run_.kernels, w, {0, kProbeRows}, probe_.rows());
         Products all;
         for (const Rows& rows : rows_of(tensor.entry, stored.row_step(), index)) {
@@ -190,8 +190,9 @@ class Meter {
     std::vector<Rows> rows_of(const shm::TensorEntry& entry, uint64_t row_step,
                               uint32_t index) const {
         const bool small = uint64_t{entry.rows} * entry.columns <= kSmallMatrix;
-        return small || run_.coverage == Coverage::kAll ? all_rows(entry.rows, entry.columns)
-                                                        : sampled_rows(entry.rows, row_step, index);
+        return small || run_.coverage == Coverage::kAll
+                   ? all_rows(entry.rows, entry.columns)
+                   : sampled_rows(entry.rows, row_step, index, run_.draw);
     }
 
     void multiply(const Packed& packed, Rows rows) {

@@ -47,6 +47,7 @@ struct AccuracyRun {
     // By the calling thread.
     std::function<void(uint64_t done_bytes, uint64_t total_bytes)> progress;
     ThreadPool* pool = nullptr;  // its threads share the matrices; null: the calling thread
+    uint32_t draw = 0;           // which sample of rows and activations: each has others
 };
 
 // Every linear layer, the embedding and the output matrix, in the order of the plan. `weights` is

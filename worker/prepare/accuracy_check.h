@@ -19,14 +19,19 @@ namespace bitnetd::worker {
 // Of a segment that `preparation` packed, on the kernel table that workers will choose and one
 // other. Logs the figures; the error says which matrix is below its minimum, or where the tables
 // differ. percent: by the calling thread, may be empty.
-Result<std::vector<MatrixAccuracy>> check_packed(const Preparation& preparation,
-                                                 std::span<const std::byte> segment,
-                                                 const AccuracyOptions& options,
-                                                 ThreadPool* pool = nullptr,
-                                                 const PercentSink& percent = {});
+struct CheckedAccuracy {
+    std::vector<MatrixAccuracy> matrices;
+    // The lowest ratio of a second measurement: other rows and activations, on the other table
+    // where there is one. It judges nothing; far from `matrices`, it says that samples do not tell.
+    double cross_validation = 0;
+};
+Result<CheckedAccuracy> check_packed(const Preparation& preparation,
+                                     std::span<const std::byte> segment,
+                                     const AccuracyOptions& options, ThreadPool* pool = nullptr,
+                                     const PercentSink& percent = {});
 
-// Writes the worst ratio of each type to `facts`.
-void set_accuracy(shm::ModelFacts& facts, std::span<const MatrixAccuracy> matrices);
+// Writes the worst ratio of each type, and the second measurement's, to `facts`.
+void set_accuracy(shm::ModelFacts& facts, const CheckedAccuracy& accuracy);
 
 struct FullAccuracy {
     std::vector<MatrixAccuracy> matrices;  // all rows, on the table "scalar"

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 
 namespace bitnetd::shm {
 namespace {
@@ -193,6 +194,31 @@ TEST(Board, CarryOverContinuesCountersAndHistogramsOnly) {
     EXPECT_EQ(view.histogram(Histogram::kFirstTokenSeconds).count, 1u);
     EXPECT_EQ(view.histogram(Histogram::kFirstTokenSeconds).sum_ns, 250'000u);
     EXPECT_EQ(view.state(), ProcessState::kStarting);
+}
+
+TEST(Board, ShowsWhatItsProcessUsesOnceASecond) {
+    BoardMemory memory;
+    auto writer = memory.writer();
+    const auto view = memory.view();
+    writer.heartbeat(kNsPerS);
+    EXPECT_EQ(view.gauge(Gauge::kResidentBytes), 0u);
+
+    auto usage = ProcessUsage::open();
+    ASSERT_TRUE(usage.ok()) << usage.error().message;
+    writer.show_usage(std::move(*usage));
+    writer.heartbeat(2 * kNsPerS);
+    const uint64_t cpu_ns = view.counter(Counter::kCpuNs);
+    EXPECT_GT(cpu_ns, 0u);
+    EXPECT_GT(view.gauge(Gauge::kResidentBytes), sizeof(Board));
+    EXPECT_EQ(view.gauge(Gauge::kResidentBytes) % 4096, 0u);
+
+    const uint64_t begun_ns = ProcessUsage::cpu_ns();
+    while (ProcessUsage::cpu_ns() == begun_ns) {  // works
+    }
+    writer.heartbeat(3 * kNsPerS - 1);
+    EXPECT_EQ(view.counter(Counter::kCpuNs), cpu_ns);
+    writer.heartbeat(3 * kNsPerS);
+    EXPECT_GT(view.counter(Counter::kCpuNs), cpu_ns);
 }
 
 }  // namespace

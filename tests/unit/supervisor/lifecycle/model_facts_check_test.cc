@@ -70,6 +70,8 @@ TEST(ModelFactsCheck, ImpossibleNumbersAndTexts) {
     EXPECT_TRUE(refused([](auto& f) { f.accuracy[1].ratio = 1.5f; }));
     EXPECT_TRUE(refused([](auto& f) { f.accuracy[1].ratio = NAN; }));
     EXPECT_TRUE(refused([](auto& f) { std::memset(f.accuracy[0].type, 'x', 12); }));
+    EXPECT_TRUE(refused([](auto& f) { f.cross_validation = -0.1f; }));
+    EXPECT_TRUE(refused([](auto& f) { f.cross_validation = NAN; }));
 }
 
 TEST(ModelFactsCheck, SegmentsMustBeSealedAndHaveTheirSize) {

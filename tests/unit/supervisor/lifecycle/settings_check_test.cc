@@ -118,6 +118,30 @@ TEST(SettingsCheck, ModelsNeedDistinctIds) {
     EXPECT_TRUE(check_settings(params).ok());
 }
 
+TEST(SettingsCheck, AliasesNameModelsThatAreThere) {
+    Params params = good();
+    params.server_model = {"a=x.gguf", "org/b=y.gguf"};
+    params.server_alias = {"gpt-4o=org/b", "fast=a", "also/fast=a"};
+    EXPECT_TRUE(check_settings(params).ok());
+    const auto refused = [&params](std::vector<std::string> aliases) {
+        params.server_alias = std::move(aliases);
+        const auto settings = check_settings(params);
+        return settings.ok() ? "" : settings.error().message;
+    };
+    EXPECT_EQ(refused({"fast=c"}),
+              "server.alias: \"fast=c\": there is no model \"c\"; there are \"a\", \"org/b\"");
+    EXPECT_EQ(refused({"a=org/b"}),
+              "server.alias: \"a=org/b\": a model is called \"a\" already");
+    EXPECT_EQ(refused({"f=a", "f=org/b"}),
+              "server.alias: \"f\" is there twice, for \"a\" and \"org/b\"");
+    EXPECT_EQ(refused({"fast"}), "server.alias: expected NAME=ID, found \"fast\"");
+    for (const std::string& name : {std::string(), std::string(".x"), std::string("a b"),
+                                    std::string(128, 'x'), std::string("\xc3\xa4")}) {
+        EXPECT_NE(refused({name + "=a"}).find("a name has 1 to 127 letters"), std::string::npos)
+            << name;
+    }
+}
+
 TEST(SettingsCheck, ModelSources) {
     struct Case {
         const char* text;

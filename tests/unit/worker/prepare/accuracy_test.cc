@@ -191,7 +191,8 @@ TEST(Accuracy, TellsTheWorstOfEachType) {
     EXPECT_EQ(worst[1].type, quant::Type::kI2_S);
     EXPECT_EQ(worst[1].tensor, "blk.0.ffn_down.weight");
     shm::ModelFacts facts{};
-    set_accuracy(facts, worst);
+    set_accuracy(facts, {measure(model), 0.75});
+    EXPECT_EQ(facts.cross_validation, 0.75f);
     EXPECT_EQ(facts.accuracy_count, 2u);
     EXPECT_STREQ(facts.accuracy[1].type, "I2_S");
     EXPECT_EQ(facts.accuracy[1].ratio, static_cast<float>(worst[1].ratio));
@@ -224,6 +225,27 @@ TEST(Accuracy, SamplesLargeMatricesAndVerifiesAllOfThem) {
         some_sampled = some_sampled || sampled[i].values < all[i].values;
     }
     EXPECT_TRUE(some_sampled);
+}
+
+// Other activations, so another figure; a good model is good by both, and a bad one bad.
+TEST(Accuracy, IsMeasuredASecondTimeOnAnotherSample) {
+    PreparedModel model(ModelFile(1));
+    const auto lowest_ratio = [&] {
+        double lowest = 1;
+        for (const MatrixAccuracy& matrix : measure(model))
+            lowest = std::min(lowest, matrix.ratio);
+        return lowest;
+    };
+    AccuracyOptions options;
+    options.minima = quant::AccuracyMinima::parse("all=0").value();
+    auto checked = check_packed(model.preparation(), model.segment(), options);
+    ASSERT_TRUE(checked.ok()) << checked.error().message;
+    EXPECT_NE(checked->cross_validation, lowest_ratio());
+    EXPECT_NEAR(checked->cross_validation, lowest_ratio(), 0.001);
+    negate_block(model, TensorPart::kFfnDown, 5);
+    checked = check_packed(model.preparation(), model.segment(), options);
+    ASSERT_TRUE(checked.ok()) << checked.error().message;
+    EXPECT_LT(checked->cross_validation, 0.99);
 }
 
 }  // namespace
