@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/config/kv_type.h"
 #include "worker/kernels/dispatch.h"
 #include "worker/topology/cores.h"
 #include "worker/topology/slice.h"
@@ -210,23 +211,25 @@ void float_matmul(benchmark::State& state, const KernelTable& table, Layer layer
 }
 
 // One query row of a 2B model (20 heads of 128, 5 kv heads) over `positions` cached ones.
-void attention(benchmark::State& state, const KernelTable& table, bool half, int32_t positions) {
+void attention(benchmark::State& state, const KernelTable& table, KvType type, int32_t positions) {
     constexpr int32_t kPageTokens = 32;
     constexpr int32_t kHeads = 20;
     kernels::KvView kv{nullptr, 0, 0, kPageTokens, 5, 128};
-    const int64_t plane = int64_t{kv.kv_heads} * kPageTokens * kv.head_dim;
-    kv.v_offset = plane * (half ? 2 : 4);
+    const uint64_t row_bytes = kv_row_bytes(type, 128);
+    kv.v_offset = kv.kv_heads * kPageTokens * static_cast<int64_t>(row_bytes);
     std::vector<std::vector<std::byte>> storage(
         static_cast<size_t>((positions + 31) / 32),
-        std::vector<std::byte>(static_cast<size_t>(plane) * 8));
+        std::vector<std::byte>(static_cast<size_t>(kv.v_offset) * 2));
     std::vector<const std::byte*> pages;
     for (const auto& page : storage)
         pages.push_back(page.data());
     kv.pages = pages.data();
     const std::vector<float> q(kHeads * 128, 0.01f);
     std::vector<float> out(q.size());
+    const kernels::Attention run = type == KvType::kF32   ? table.attention_f32
+                                   : type == KvType::kF16 ? table.attention_f16
+                                                          : table.attention_int8;
     for (auto _ : state) {
-        const kernels::Attention run = half ? table.attention_f16 : table.attention_f32;
         run(kv, kHeads, 0, kHeads, 0, positions, 0.088f, q.data(), out.data());
         benchmark::ClobberMemory();
     }
@@ -278,10 +281,10 @@ void add_all(const KernelTable& table) {
     if (table.matmul_bf16_dot != nullptr) {
         add(table, "matmul_bf16_dot", bf16_dot, layer, {1, 4, 64});
     }
-    for (bool half : {false, true}) {
+    for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kInt8}) {
         const std::string name =
-            std::string(table.name) + (half ? "/attention_f16/1024" : "/attention_f32/1024");
-        benchmark::RegisterBenchmark(name.c_str(), attention, table, half, 1024);
+            std::string(table.name) + "/attention_" + std::string(format_of(type).name) + "/1024";
+        benchmark::RegisterBenchmark(name.c_str(), attention, table, type, 1024);
     }
 }
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/config/kv_type.h"
 #include "common/config/params.h"
 #include "common/log/log.h"
 #include "tests/support/bench/model_runs.h"
@@ -38,7 +39,7 @@ struct Options {
     std::string shape = "2b4t";
     std::string runs = "pp128,pp512,tg128,b8,b32,b100";
     std::string isa = "auto";
-    std::string kv_type = Params().kv_type;
+    std::string kv_types = Params().kv_type;
     std::string block_inputs = Params().worker_block_inputs;
     std::string bf16_inputs = Params().worker_bf16_inputs;
     uint32_t step_tokens = static_cast<uint32_t>(Params().worker_step_tokens_max);
@@ -72,6 +73,17 @@ Result<std::vector<const kernels::KernelTable*>> tables_of(const std::string& na
     return tables;
 }
 
+Result<std::vector<KvType>> kv_types_of(const std::string& names) {
+    std::vector<KvType> types;
+    for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kInt8}) {
+        const std::string name = "," + std::string(format_of(type).name) + ",";
+        if (names == "all" || ("," + names + ",").find(name) != std::string::npos)
+            types.push_back(type);
+    }
+    if (types.empty()) return invalid("--kv " + names + ": all, or some of f32, f16, int8");
+    return types;
+}
+
 // The model's file: at the path that was asked for, else in memory without a name.
 Result<Fd> make_file(const Options& options, const ModelShape& shape) {
     const uint64_t start = monotonic_ns();
@@ -98,22 +110,26 @@ Result<shm::Segment> make_weights(const Options& options, const ModelShape& shap
 }
 
 void print_head() {
-    std::printf("\n%-11s %-7s %10s %21s %10s %9s %16s %8s %7s %9s %9s\n", "isa", "run", "tokens/s",
-                "slowest .. fastest", "MB/token", "GMAC/tok", "limit tokens/s", "of limit",
-                "others", "step ms", "layers ms");
+    std::printf("\n%-11s %-9s %-4s %10s %21s %10s %9s %16s %8s %7s %9s %9s\n", "isa", "run", "kv",
+                "tokens/s", "slowest .. fastest", "MB/token", "GMAC/tok", "limit tokens/s",
+                "of limit", "others", "step ms", "layers ms");
 }
 
 // One line, and the same as JSON.
-json report(const Options& options, const ModelRun& run, const char* isa, const RunTimes& times,
-            const TokenCosts& costs, const std::optional<TokenLimit>& limit, double others) {
+json report(const Options& options, const ModelRun& run, KvType kv_type, const char* isa,
+            const RunTimes& times, const TokenCosts& costs, const std::optional<TokenLimit>& limit,
+            double others) {
     const double tokens = run.tokens();
     const double tokens_s = tokens / median(times.seconds);
     const auto [fastest, slowest] = std::ranges::minmax(times.seconds);
-    std::printf("%-11s %-7s %10.2f %9.2f .. %8.2f %10.2f %9.3f", isa, run.name.c_str(), tokens_s,
-                tokens / slowest, tokens / fastest, costs.bytes / 1e6, costs.multiply_adds / 1e9);
+    const std::string kv(format_of(kv_type).name);
+    std::printf("%-11s %-9s %-4s %10.2f %9.2f .. %8.2f %10.2f %9.3f", isa, run.name.c_str(),
+                kv.c_str(), tokens_s, tokens / slowest, tokens / fastest, costs.bytes / 1e6,
+                costs.multiply_adds / 1e9);
     json out = {{"name", run.name},
                 {"shape", options.shape},
                 {"isa", isa},
+                {"kv", kv},
                 {"tokens_s", tokens_s},
                 {"bytes_per_token", costs.bytes},
                 {"macs_per_token", costs.multiply_adds},
@@ -146,27 +162,27 @@ struct Bench {
     worker::ThreadPool& pool;
     MachineLimits limits;  // as last measured
 
-    Result<std::unique_ptr<ModelRunner>> runner(const ModelRun& run,
+    Result<std::unique_ptr<ModelRunner>> runner(const ModelRun& run, KvType kv_type,
                                                 const kernels::KernelTable& table) const {
         return ModelRunner::create(
-            weights,
-            {.kernels = table,
-             .pool = pool,
-             .kv_type = options.kv_type == "f16" ? worker::KvType::kF16 : worker::KvType::kF32,
-             .block_inputs = options.block_inputs == "float" ? worker::BlockInputs::kFloat
-                                                             : worker::BlockInputs::kInt8,
-             .bf16_inputs = options.bf16_inputs == "bf16" ? worker::Bf16Inputs::kBf16
-                                                          : worker::Bf16Inputs::kFloat,
-             .step_tokens = options.step_tokens,
-             .sequences = run.sequences,
-             .positions = run.positions()});
+            weights, {.kernels = table,
+                      .pool = pool,
+                      .kv_type = kv_type,
+                      .block_inputs = options.block_inputs == "float" ? worker::BlockInputs::kFloat
+                                                                      : worker::BlockInputs::kInt8,
+                      .bf16_inputs = options.bf16_inputs == "bf16" ? worker::Bf16Inputs::kBf16
+                                                                   : worker::Bf16Inputs::kFloat,
+                      .step_tokens = options.step_tokens,
+                      .sequences = run.sequences,
+                      .positions = run.positions()});
     }
 };
 
 // One line, and {kernel: share of all threads' time}.
-Result<json> divide(const Bench& bench, const ModelRun& run, const kernels::KernelTable& table) {
+Result<json> divide(const Bench& bench, const ModelRun& run, KvType kv_type,
+                    const kernels::KernelTable& table) {
     const kernels::KernelTable timed = timed_kernels(table);
-    BITNETD_ASSIGN(auto runner, bench.runner(run, timed));
+    BITNETD_ASSIGN(auto runner, bench.runner(run, kv_type, timed));
     BITNETD_ASSIGN(const auto shares, divide_run(*runner, run, bench.pool.threads()));
     json out = json::object();
     double rest = 1;
@@ -180,13 +196,14 @@ Result<json> divide(const Bench& bench, const ModelRun& run, const kernels::Kern
     return out;
 }
 
-Result<json> measure(Bench& bench, const ModelRun& run, const kernels::KernelTable& table) {
+Result<json> measure(Bench& bench, const ModelRun& run, KvType kv_type,
+                     const kernels::KernelTable& table) {
     const Options& options = bench.options;
     RunTimes times;
     double others = 0;
     std::string ternary_ways;
     {
-        BITNETD_ASSIGN(auto runner, bench.runner(run, table));
+        BITNETD_ASSIGN(auto runner, bench.runner(run, kv_type, table));
         ternary_ways = runner->ternary_ways();
         const OtherLoad load;
         BITNETD_ASSIGN(times, time_run(*runner, run, options.repeat));
@@ -197,12 +214,12 @@ Result<json> measure(Bench& bench, const ModelRun& run, const kernels::KernelTab
     const TokenCosts costs = token_costs(costs_of(bench.weights), run, options.step_tokens);
     const auto rate = bench.shape.is_int8() ? int8_gmac_s(limits, table.name) : std::nullopt;
     const auto limit = token_limit(costs, run, limits.read_gb_s.median, rate);
-    json out = report(options, run, table.name, times, costs, limit, others);
+    json out = report(options, run, kv_type, table.name, times, costs, limit, others);
     out["read_gb_s"] = limits.read_gb_s.median;
     out["ternary_ways"] = ternary_ways;
     if (options.parts) std::printf("    ternary products by rows: %s\n", ternary_ways.c_str());
     if (options.parts) {
-        BITNETD_ASSIGN(out["parts"], divide(bench, run, table));
+        BITNETD_ASSIGN(out["parts"], divide(bench, run, kv_type, table));
     }
     return out;
 }
@@ -210,12 +227,15 @@ Result<json> measure(Bench& bench, const ModelRun& run, const kernels::KernelTab
 Result<json> measure_all(Bench bench) {
     BITNETD_ASSIGN(const auto runs, parse_runs(bench.options.runs));
     BITNETD_ASSIGN(const auto tables, tables_of(bench.options.isa));
+    BITNETD_ASSIGN(const auto kv_types, kv_types_of(bench.options.kv_types));
     json results = json::array();
     print_head();
     for (const kernels::KernelTable* table : tables) {
         for (const ModelRun& run : runs) {
-            BITNETD_ASSIGN(json result, measure(bench, run, *table));
-            results.push_back(std::move(result));
+            for (const KvType kv_type : kv_types) {
+                BITNETD_ASSIGN(json result, measure(bench, run, kv_type, *table));
+                results.push_back(std::move(result));
+            }
         }
     }
     return results;
@@ -229,11 +249,11 @@ Result<void> compare(const std::string& path, const json& results) {
     if (!old.is_object() || !old.contains("results") || !old["results"].is_array()) {
         return invalid(path + " has no results: expected a file that --json wrote");
     }
-    std::printf("\n%-11s %-7s %-14s %10s %10s %7s %22s\n", "isa", "run", "shape", "then", "now",
-                "ratio", "of limit, then -> now");
+    std::printf("\n%-11s %-9s %-4s %-14s %10s %10s %7s %22s\n", "isa", "run", "kv", "shape", "then",
+                "now", "ratio", "of limit, then -> now");
     const auto key = [](const json& result) {
         return result.value("name", "") + " " + result.value("shape", "") + " " +
-               result.value("isa", "");
+               result.value("isa", "") + " " + result.value("kv", "f32");
     };
     const auto percent = [](const json& result) {
         const auto found = result.find("of_limit");
@@ -243,9 +263,9 @@ Result<void> compare(const std::string& path, const json& results) {
         for (const json& then : old["results"]) {
             if (!then.is_object() || key(then) != key(now)) continue;
             const double before = then.value("tokens_s", 0.0), after = now.value("tokens_s", 0.0);
-            std::printf("%-11s %-7s %-14s %10.2f %10.2f %7.2f %8.1f %% -> %6.1f %%\n",
+            std::printf("%-11s %-9s %-4s %-14s %10.2f %10.2f %7.2f %8.1f %% -> %6.1f %%\n",
                         now.value("isa", "").c_str(), now.value("name", "").c_str(),
-                        now.value("shape", "").c_str(), before, after,
+                        now.value("kv", "").c_str(), now.value("shape", "").c_str(), before, after,
                         before > 0 ? after / before : 0, percent(then), percent(now));
         }
     }
@@ -274,15 +294,15 @@ int main(int argc, char** argv) {
     CLI::App app("measures whole models with random weights beside what the machine allows");
     app.option_defaults()->always_capture_default();
     app.add_option("--shape", options.shape, shape_names());
-    app.add_option("--run", options.runs, "ppN: prompt; tgN: one sequence; bN: N sequences");
+    app.add_option("--run", options.runs,
+                   "ppN: prompt; tgN: one sequence; tgN@P: behind P ids; bN: N sequences");
     app.add_option("--isa", options.isa, "kernel tables: auto, all, or names with commas");
     app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 4096));
     app.add_option("--repeat", options.repeat, "runs of each; 0: only make the model")
         ->check(CLI::Range(0, 1000));
     app.add_option("--layers", options.layers, "fewer layers; 0: the shape's")
         ->check(CLI::Range(0, 512));
-    app.add_option("--kv", options.kv_type, "keys and values")
-        ->check(CLI::IsMember({"f32", "f16"}));
+    app.add_option("--kv", options.kv_types, "keys and values: all, or f32, f16, int8 with commas");
     app.add_option("--block-inputs", options.block_inputs, "as worker.block_inputs")
         ->check(CLI::IsMember({"int8", "float"}));
     app.add_option("--bf16-inputs", options.bf16_inputs, "as worker.bf16_inputs")

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/config/kv_type.h"
 #include "shm/segment/segment.h"
 #include "worker/kernels/kernel_api.h"
 #include "worker/kv/kv_cache.h"
@@ -22,7 +23,7 @@ class ModelRunner {
     struct Options {
         const kernels::KernelTable& kernels;
         worker::ThreadPool& pool;
-        worker::KvType kv_type;
+        KvType kv_type;
         worker::BlockInputs block_inputs;
         worker::Bf16Inputs bf16_inputs;
         uint32_t step_tokens;  // rows of a step at most

@@ -13,19 +13,28 @@ constexpr uint32_t kBatchPrompt = 16;
 constexpr uint32_t kBatchDrawn = 32;
 constexpr uint32_t kCountMax = 65'536;
 
-Result<ModelRun> parse_run(std::string_view name) {
-    const size_t digits = name.find_first_of("0123456789");
-    const std::string_view kind = name.substr(0, digits);
+// 1 .. kCountMax as digits and nothing else; 0 when it is not that.
+uint32_t parse_count(std::string_view digits) {
     uint32_t count = 0;
-    if (digits != name.npos)
-        std::from_chars(name.data() + digits, name.data() + name.size(), count);
+    const char* const end = digits.data() + digits.size();
+    const auto parsed = std::from_chars(digits.data(), end, count);
+    return parsed.ptr == end && count <= kCountMax ? count : 0;
+}
+
+Result<ModelRun> parse_run(std::string_view name) {
+    const size_t at = name.find('@');
+    const std::string_view what = name.substr(0, at);
+    const std::string_view kind = what.substr(0, what.find_first_of("0123456789"));
+    const uint32_t count = parse_count(what.substr(kind.size()));
+    const bool has_prompt = at != name.npos && kind == "tg";
+    const uint32_t prompt = has_prompt ? parse_count(name.substr(at + 1)) : 1;
     const bool known = kind == "pp" || kind == "tg" || kind == "b";
-    if (!known || count == 0 || count > kCountMax ||
-        name != std::string(kind) + std::to_string(count)) {
-        return invalid("run " + quote(name) + ": expected ppN, tgN or bN, N from 1 to 65536");
+    if (!known || count == 0 || prompt == 0 || (at != name.npos && !has_prompt)) {
+        return invalid("run " + quote(name) +
+                       ": expected ppN, tgN, tgN@P or bN, N and P from 1 to 65536");
     }
     if (kind == "pp") return ModelRun{std::string(name), ModelRun::Kind::kPrompt, 1, count, 0};
-    if (kind == "tg") return ModelRun{std::string(name), ModelRun::Kind::kDecode, 1, 1, count};
+    if (kind == "tg") return ModelRun{std::string(name), ModelRun::Kind::kDecode, 1, prompt, count};
     return ModelRun{std::string(name), ModelRun::Kind::kDecode, count, kBatchPrompt, kBatchDrawn};
 }
 

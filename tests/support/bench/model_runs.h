@@ -1,6 +1,7 @@
 // The runs that are measured, how each is timed, and what it could be at most.
 //   ppN   a prompt of N ids: the ids computed per second
 //   tgN   one sequence that N ids are drawn for, from an empty context: the ids drawn per second
+//   tgN@P the same behind a prompt of P ids
 //   bN    N sequences with prompts of 16 ids, 32 drawn for each: all ids drawn per second
 #pragma once
 
@@ -31,7 +32,7 @@ struct ModelRun {
     uint32_t tokens() const { return kind == Kind::kPrompt ? prompt : sequences * drawn; }
 };
 
-// "pp128,tg128,b8". N is 1 .. 65536.
+// "pp128,tg128,tg32@2048,b8". N and P are 1 .. 65536.
 Result<std::vector<ModelRun>> parse_runs(std::string_view names);
 
 // A run's seconds, `repeat` times; and once, of decoding, what the layers alone took.

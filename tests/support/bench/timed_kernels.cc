@@ -89,6 +89,8 @@ const Row kRows[] = {
     row<&KernelTable::matmul_bf16_dot>("matmul_bf16_dot"),
     row<&KernelTable::attention_f32>("attention_f32"),
     row<&KernelTable::attention_f16>("attention_f16"),
+    row<&KernelTable::attention_int8>("attention_int8"),
+    row<&KernelTable::quantise_head>("quantise_head"),
 };
 
 }  // namespace
