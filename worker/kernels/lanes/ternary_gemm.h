@@ -16,6 +16,7 @@ namespace bitnetd::kernels::lanes {
 
 constexpr int32_t kFieldBytes = kTernaryBlock / 4;  // weights of one 2-bit field of a block
 constexpr int32_t kRowsTogether = 72;
+constexpr int32_t kInputsMax = 1 << 17;  // of a row of weights
 constexpr int32_t kPrefetchLead =
     2048;  // bytes beyond the next rows, so that short rows lead enough
 
@@ -59,36 +60,60 @@ inline void add_field(const PackedCodes<D, N>& codes, const int8_t* q, int64_t q
     }
 }
 
-// totals[i * N + j] = sum of code * q over `blocks` blocks, for M activation rows and N weight
-// rows.
+// sum[i * N + j] += code * q over blocks begin .. end - 1.
 template <typename D, int M, int N>
-inline void tile(const PackedCodes<D, N>& codes, const int8_t* q, int64_t q_stride, int32_t blocks,
-                 int32_t* totals) {
-    // A Sum takes kAddsMax additions before it must be widened; one block makes 256 / kBytes.
-    constexpr int32_t kSegment = D::kAddsMax / (kTernaryBlock / D::kBytes);
-    typename D::Wide wide[M * N];
+inline void add_blocks(const PackedCodes<D, N>& codes, const int8_t* q, int64_t q_stride,
+                       int32_t begin, int32_t end, typename D::Sum* sum) {
+    for (int32_t block = begin; block < end; ++block) {
+#pragma GCC unroll 2
+        for (int32_t part = 0; part < kFieldBytes; part += D::kBytes) {
+            add_field<D, M, N, 0>(codes, q, q_stride, block, part, sum);
+            add_field<D, M, N, 1>(codes, q, q_stride, block, part, sum);
+            add_field<D, M, N, 2>(codes, q, q_stride, block, part, sum);
+            add_field<D, M, N, 3>(codes, q, q_stride, block, part, sum);
+        }
+    }
+}
+
+// wide[i * N + j] = the lanes of the sum of code * q over `blocks` blocks.
+template <typename D, int M, int N>
+inline void add_rows(const PackedCodes<D, N>& codes, const int8_t* q, int64_t q_stride,
+                     int32_t blocks, typename D::Wide* wide) {
+    constexpr int32_t kAddsPerBlock = kTernaryBlock / D::kBytes;
+    typename D::Sum sum[M * N];
+#pragma GCC unroll 32
+    for (int i = 0; i < M * N; ++i)
+        sum[i] = D::zero();
+    if constexpr (D::kAddsMax >= kInputsMax) {
+        add_blocks<D, M, N>(codes, q, q_stride, 0, blocks, sum);
+#pragma GCC unroll 32
+        for (int i = 0; i < M * N; ++i)
+            wide[i] = D::widen(D::zero(), sum[i]);
+        return;
+    }
+    // A Sum takes kAddsMax additions before it must be widened.
+    constexpr int32_t kSegment = D::kAddsMax / kAddsPerBlock;
 #pragma GCC unroll 32
     for (int i = 0; i < M * N; ++i)
         wide[i] = D::zero();
     for (int32_t begin = 0; begin < blocks; begin += kSegment) {
         const int32_t end = blocks - begin < kSegment ? blocks : begin + kSegment;
-        typename D::Sum sum[M * N];
+        add_blocks<D, M, N>(codes, q, q_stride, begin, end, sum);
 #pragma GCC unroll 32
-        for (int i = 0; i < M * N; ++i)
-            sum[i] = D::zero();
-        for (int32_t block = begin; block < end; ++block) {
-#pragma GCC unroll 2
-            for (int32_t part = 0; part < kFieldBytes; part += D::kBytes) {
-                add_field<D, M, N, 0>(codes, q, q_stride, block, part, sum);
-                add_field<D, M, N, 1>(codes, q, q_stride, block, part, sum);
-                add_field<D, M, N, 2>(codes, q, q_stride, block, part, sum);
-                add_field<D, M, N, 3>(codes, q, q_stride, block, part, sum);
-            }
-        }
-#pragma GCC unroll 32
-        for (int i = 0; i < M * N; ++i)
+        for (int i = 0; i < M * N; ++i) {
             wide[i] = D::widen(wide[i], sum[i]);
+            sum[i] = D::zero();
+        }
     }
+}
+
+// totals[i * N + j] = sum of code * q over `blocks` blocks, for M activation rows and N weight
+// rows.
+template <typename D, int M, int N>
+inline void tile(const PackedCodes<D, N>& codes, const int8_t* q, int64_t q_stride, int32_t blocks,
+                 int32_t* totals) {
+    typename D::Wide wide[M * N];
+    add_rows<D, M, N>(codes, q, q_stride, blocks, wide);
     if constexpr (M * N % 4 == 0) {
 #pragma GCC unroll 4
         for (int i = 0; i < M * N; i += 4)
