@@ -90,6 +90,13 @@ void check_error(const ApiError& error) {
     require(nlohmann::json::accept(error_body(error, "id")));
 }
 
+// '0' and '2' completions, '1' and '3' chat; '@' and 'B' inference, 'A' and 'C' its stream.
+RouteKind route_of(uint8_t byte) {
+    const bool is_odd = (byte & 1) != 0;
+    if ((byte & 64) != 0) return is_odd ? RouteKind::kInferenceStream : RouteKind::kInference;
+    return is_odd ? RouteKind::kChat : RouteKind::kCompletions;
+}
+
 void fuzz_text_route(TextRoute route, std::string_view body, const RequestLimits& limits) {
     const TextAnswer answer = answer_text_route(route, body, models(), limits);
     if (const auto* error = std::get_if<ApiError>(&answer)) return check_error(*error);
@@ -111,7 +118,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         fuzz_text_route(static_cast<TextRoute>(text_route - 1), body, limits);
         return 0;
     }
-    const auto route = (data[0] & 1) != 0 ? RouteKind::kChat : RouteKind::kCompletions;
+    const RouteKind route = route_of(data[0]);
     const PrepareResult result = prepare(route, body, models(), limits);
     if (const auto* prepared = std::get_if<Prepared>(&result)) {
         check(*prepared);

@@ -1,6 +1,8 @@
 #include "supervisor/frontend/api/answer.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "common/base/clock.h"
 #include "common/text/utf8.h"
@@ -54,28 +56,57 @@ Json chat_logprobs(const text::VocabularyView& vocabulary, std::span<const Score
     return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
-// Parallel arrays. The sampled token is always among the alternatives of its place.
-Json completions_logprobs(const text::VocabularyView& vocabulary,
-                          std::span<const ScoredToken> scores, uint64_t& text_offset) {
-    Json tokens = Json::array(), logprobs = Json::array(), top = Json::array();
-    Json offsets = Json::array();
+// {"text": logprob, ...}: the likeliest and the token itself. Of several tokens that print alike
+// the likeliest is shown.
+void append_top_logprobs(std::string& out, const text::VocabularyView& vocabulary,
+                         const ScoredToken& score) {
+    std::vector<std::pair<std::string, float>> shown;
+    const auto show = [&shown](std::string text, float logprob) {
+        const auto alike = [&text](const auto& other) { return other.first == text; };
+        const auto found = std::find_if(shown.begin(), shown.end(), alike);
+        if (found == shown.end())
+            shown.emplace_back(std::move(text), logprob);
+        else
+            found->second = std::max(found->second, logprob);
+    };
+    for (const shm::Alternative& other : score.alternatives)
+        show(printable(bytes_of_token(vocabulary, other.token)), other.logprob);
+    show(score.text, score.logprob);
+    out += '{';
+    for (const auto& [text, logprob] : shown) {
+        if (out.back() != '{') out += ',';
+        append_json_string(out, text);
+        out += ':';
+        append_json_number(out, json_logprob(logprob));
+    }
+    out += '}';
+}
+
+// Four arrays with an entry per token. Written by hand: a prompt of thousands of tokens may be
+// among them.
+void append_completions_logprobs(std::string& out, const text::VocabularyView& vocabulary,
+                                 std::span<const ScoredToken> scores, uint64_t& text_offset) {
+    std::string tokens, logprobs, top, offsets;
     for (const ScoredToken& score : scores) {
-        Json others = Json::object();
-        for (const shm::Alternative& other : score.alternatives) {
-            others[printable(bytes_of_token(vocabulary, other.token))] =
-                json_logprob(other.logprob);
+        for (std::string* list : {&tokens, &logprobs, &top, &offsets})
+            *list += list->empty() ? "" : ",";
+        append_json_string(tokens, score.text);
+        if (score.has_logprob) {
+            append_json_number(logprobs, json_logprob(score.logprob));
+            append_top_logprobs(top, vocabulary, score);
+        } else {
+            logprobs += "null";
+            top += "null";
         }
-        others[score.text] = json_logprob(score.logprob);
-        tokens.push_back(score.text);
-        logprobs.push_back(json_logprob(score.logprob));
-        top.push_back(std::move(others));
-        offsets.push_back(text_offset);
+        offsets += std::to_string(text_offset);
         text_offset += characters(score.text);
     }
-    return {{"tokens", std::move(tokens)},
-            {"token_logprobs", std::move(logprobs)},
-            {"top_logprobs", std::move(top)},
-            {"text_offset", std::move(offsets)}};
+    out += "{\"tokens\":[" + tokens + "],\"token_logprobs\":[" + logprobs + "],\"top_logprobs\":[" +
+           top + "],\"text_offset\":[" + offsets + "]}";
+}
+
+Json or_null(const std::string& text) {
+    return text.empty() ? Json() : Json(text);
 }
 
 void append_number(std::string& out, std::string_view key, uint64_t value) {
@@ -101,16 +132,26 @@ void append_choice(std::string& out, RouteKind route, const FinishedChoice& choi
     else
         out += "null";
     out += ",\"finish_reason\":";
-    append_json_string(out, choice.finish_reason);
+    append_json_string(out, finish_reason_of(choice.end));
     out += '}';
 }
 
 }  // namespace
 
+std::string_view finish_reason_of(EndReason reason) {
+    return reason == EndReason::kStop ? "stop" : "length";
+}
+
+double rate_per_second(uint64_t count, uint64_t ns) {
+    if (ns == 0) return 0;
+    return static_cast<double>(count) * static_cast<double>(kNsPerS) / static_cast<double>(ns);
+}
+
+double tokens_per_second(const Usage& usage) {
+    return rate_per_second(usage.decoded_tokens, usage.decode_ns);
+}
+
 void append_usage(std::string& out, const Usage& usage) {
-    const double decode_s = static_cast<double>(usage.decode_ns) / static_cast<double>(kNsPerS);
-    const double rate =
-        usage.decode_ns > 0 ? static_cast<double>(usage.completion_tokens) / decode_s : 0.0;
     const Json json = {{"prompt_tokens", usage.prompt_tokens},
                        {"completion_tokens", usage.completion_tokens},
                        {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
@@ -120,17 +161,20 @@ void append_usage(std::string& out, const Usage& usage) {
                          {"prefill_ms", milliseconds(usage.prefill_ns)},
                          {"decode_ms", milliseconds(usage.decode_ns)},
                          {"decode_iterations", usage.decode_iterations},
-                         {"tokens_per_second", rate},
-                         {"time_to_first_token_ms", milliseconds(usage.first_token_ns)}}}};
+                         {"tokens_per_second", tokens_per_second(usage)},
+                         {"time_to_first_token_ms", milliseconds(usage.first_token_ns)},
+                         {"device_used", or_null(usage.device)},
+                         {"quantization_used", or_null(usage.quantization)},
+                         {"priority", to_string(usage.priority)}}}};
     out += json.dump();
 }
 
 void append_logprobs(std::string& out, RouteKind route, const text::VocabularyView& vocabulary,
                      std::span<const ScoredToken> scores, uint64_t& text_offset) {
-    const Json json = route == RouteKind::kChat
-                          ? chat_logprobs(vocabulary, scores)
-                          : completions_logprobs(vocabulary, scores, text_offset);
-    out += json.dump();
+    if (route == RouteKind::kChat)
+        out += chat_logprobs(vocabulary, scores).dump();
+    else
+        append_completions_logprobs(out, vocabulary, scores, text_offset);
 }
 
 std::string render_answer(const AnswerHead& head, std::span<const FinishedChoice> choices,

@@ -31,16 +31,29 @@ struct Usage {
     uint64_t queue_ns = 0;
     uint64_t prefill_ns = 0;
     uint64_t first_token_ns = 0;     // since the request was received
+    uint64_t total_ns = 0;           // likewise, until now
     uint64_t decode_ns = 0;          // from the end of prefill to the last token
     uint64_t decode_iterations = 0;  // tokens of the longest choice
+    uint64_t decoded_tokens = 0;     // all but the first of each choice, which ends prefill
+
+    // What was used, whatever was preferred.
+    std::string device;  // "cpu" or "cuda:N"; empty while no worker began
+    std::string quantization;
+    Priority priority = Priority::kNormal;
 };
 
 struct FinishedChoice {
     uint32_t index = 0;
     std::string text;
-    std::string_view finish_reason;  // "stop" or "length"
+    EndReason end = EndReason::kStop;  // or kLength, kTimeout
     std::vector<ScoredToken> scores;
 };
+
+// "stop" or "length": OpenAI has no third.
+std::string_view finish_reason_of(EndReason reason);
+
+double rate_per_second(uint64_t count, uint64_t ns);  // 0 when no time passed
+double tokens_per_second(const Usage& usage);         // while decoding
 
 // {"prompt_tokens": ..., "performance": {...}}
 void append_usage(std::string& out, const Usage& usage);

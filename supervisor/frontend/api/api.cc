@@ -7,13 +7,19 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "supervisor/frontend/api/embeddings.h"
+#include "supervisor/frontend/api/inference_renderer.h"
 #include "supervisor/frontend/api/metrics.h"
 #include "supervisor/frontend/api/models.h"
+#include "supervisor/frontend/api/openai_renderer.h"
 #include "supervisor/frontend/api/url_text.h"
 
 namespace bitnetd::frontend {
 
 namespace {
+
+// What is told in the case that the queue filled up between the gate and the flight.
+constexpr uint64_t kNoRoomMs = 100;
 
 // A body on its way through a pool thread. Kept alive by the task; the client may vanish meanwhile.
 template <typename Outcome>
@@ -65,6 +71,28 @@ void Api::metrics(Exchange& exchange) {
     exchange.respond(std::move(response));
 }
 
+ServerView Api::server_view() const {
+    return {parts_.boards, *parts_.catalog.list(), parts_.dispatcher, parts_.machine};
+}
+
+void Api::stats(Exchange& exchange) {
+    Response response;
+    response.body = render_stats(server_view(), monotonic_ns());
+    exchange.respond(std::move(response));
+}
+
+void Api::devices(Exchange& exchange) {
+    Response response;
+    response.body = render_devices(server_view());
+    exchange.respond(std::move(response));
+}
+
+void Api::machine(Exchange& exchange) {
+    Response response;
+    response.body = render_machine(server_view());
+    exchange.respond(std::move(response));
+}
+
 void Api::list_models(Exchange& exchange) {
     Response response;
     response.body = render_model_list(*parts_.catalog.list(), parts_.dispatcher, parts_.boards,
@@ -88,8 +116,8 @@ void Api::get_model(Exchange& exchange) {
 }
 
 void Api::begin_generation(Exchange& exchange, RouteKind route) {
-    const bool is_quick = route == RouteKind::kCompletions &&
-                          exchange.request().body.size() < options_.pool_body_bytes;
+    const bool is_quick =
+        route != RouteKind::kChat && exchange.request().body.size() < options_.pool_body_bytes;
     prepare_then(
         exchange, is_quick,
         [route, limits = options_.limits](std::string_view body, const ModelList& models) {
@@ -122,7 +150,7 @@ void Api::prepare_then(Exchange& exchange, bool is_quick, Work work, Finish fini
     const Request& request = exchange.request();
     if (is_quick) return finish(exchange, work(request.body, *parts_.catalog.list()));
     if (preparing_ >= options_.preparing_max) {
-        return refuse(exchange, parts_.admission.queue_full(monotonic_ns()));
+        return refuse_preparation(exchange);
     }
     ++preparing_;
     const auto task = std::make_shared<Preparation<Outcome>>();
@@ -140,6 +168,7 @@ void Api::prepare_then(Exchange& exchange, bool is_quick, Work work, Finish fini
         },
         [this, task, finish] {
             --preparing_;
+            preparing_ == 0 ? preparations_.was_empty() : preparations_.departed(monotonic_ns());
             if (task->exchange == nullptr) return;
             task->exchange->on_gone = nullptr;
             finish(*task->exchange, std::move(*task->outcome));
@@ -155,31 +184,95 @@ void Api::prepared(Exchange& exchange, PrepareResult result) {
 }
 
 void Api::start(Exchange& exchange, Prepared prepared) {
-    const uint64_t now_ns = monotonic_ns();
-    for (const Prompt& prompt : prepared.prompts) {
-        const Verdict verdict =
-            parts_.admission.check(prepared.model->key, digest_of(*prompt.ids), now_ns);
-        if (verdict.refusal != Refusal::kNone) return refuse(exchange, verdict);
-    }
+    const GenerationParams& params = prepared.params;
+    const Applicant applicant = {.model_key = prepared.model->key,
+                                 .flights = prepared.prompts.size() * params.best_of,
+                                 .priority = params.priority,
+                                 .deadline_ns = monotonic_ns() + params.timeout_ms * kNsPerMs};
+    if (!is_admitted(exchange, applicant, prepared.prompts)) return;
     const uint64_t seed = prepared.params.seed ? *prepared.params.seed : draw_seed();
-    std::string id;
-    ids_.draw(id);
-    id.insert(0, prepared.route == RouteKind::kChat ? "chatcmpl-" : "cmpl-");
-
-    auto owned = std::make_unique<Generation>(parts_.dispatcher, exchange, std::move(prepared),
-                                              std::move(id), seed,
-                                              [this](const Generation& done) { retire(done); });
-    Generation& generation = *owned;
-    generations_.emplace(&generation, std::move(owned));
-    if (generation.start(now_ns)) return;
-    exchange.on_gone = nullptr;
-    exchange.on_drained = nullptr;
-    generations_.erase(&generation);
-    refuse(exchange, parts_.admission.queue_full(now_ns));
+    auto renderer = renderer_of(prepared, seed, exchange.request().request_id);
+    run(exchange, std::make_unique<Generation>(parts_.dispatcher, exchange, std::move(prepared),
+                                               seed, std::move(renderer),
+                                               [this](const Generation& done) { retire(done); }));
 }
 
-void Api::retire(const Generation& generation) {
-    auto node = generations_.extract(&generation);
+void Api::embeddings(Exchange& exchange) {
+    const bool is_quick = exchange.request().body.size() < options_.pool_body_bytes;
+    prepare_then(
+        exchange, is_quick,
+        [limits = options_.limits](std::string_view body, const ModelList& models) {
+            return prepare_embeddings(body, models, limits);
+        },
+        [this](Exchange& client, EmbeddingsResult result) {
+            if (const auto* error = std::get_if<ApiError>(&result)) return fail(client, *error);
+            start_embeddings(client, std::get<EmbeddingsRequest>(std::move(result)));
+        });
+}
+
+void Api::start_embeddings(Exchange& exchange, EmbeddingsRequest request) {
+    const Applicant applicant = {
+        .model_key = request.model->key,
+        .flights = request.inputs.size(),
+        .priority = request.service.priority,
+        .deadline_ns = monotonic_ns() + request.service.timeout_ms * kNsPerMs};
+    if (!is_admitted(exchange, applicant, request.inputs)) return;
+    run(exchange, std::make_unique<Embeddings>(parts_.dispatcher, exchange, std::move(request),
+                                               [this](const Embeddings& done) { retire(done); }));
+}
+
+// False: it was refused and answered.
+bool Api::is_admitted(Exchange& exchange, Applicant applicant, const std::vector<Prompt>& prompts) {
+    std::vector<PromptDigest> digests;
+    for (const Prompt& prompt : prompts) {
+        digests.push_back(digest_of(*prompt.ids));
+        applicant.prompt_tokens = std::max<uint64_t>(applicant.prompt_tokens, prompt.ids->size());
+    }
+    applicant.digests = digests;
+    const Verdict verdict = parts_.admission.check(applicant, monotonic_ns());
+    if (verdict.refusal == Refusal::kNone) return true;
+    refuse(exchange, verdict);
+    return false;
+}
+
+// Too many bodies are being looked at already: when there is room again, at the measured pace.
+void Api::refuse_preparation(Exchange& exchange) {
+    const uint64_t pace_ns = preparations_.pace_ns(monotonic_ns()).value_or(kNsPerMs);
+    refuse(exchange, {Refusal::kQueueFull, std::max<uint64_t>(1, preparing_ * pace_ns / kNsPerMs)});
+}
+
+void Api::run(Exchange& exchange, std::unique_ptr<RunningRequest> request) {
+    const uint64_t now_ns = monotonic_ns();
+    const RunningRequest* key = request.get();
+    RunningRequest& started = *running_.emplace(key, std::move(request)).first->second;
+    if (started.start(now_ns)) return;
+    exchange.on_gone = nullptr;
+    exchange.on_drained = nullptr;
+    running_.erase(key);
+    refuse(exchange, {Refusal::kQueueFull, kNoRoomMs});
+}
+
+std::unique_ptr<Renderer> Api::renderer_of(const Prepared& prepared, uint64_t seed,
+                                           const std::string& request_id) {
+    std::string id;
+    ids_.draw(id);
+    if (!is_inference(prepared.route))
+        id.insert(0, prepared.route == RouteKind::kChat ? "chatcmpl-" : "cmpl-");
+    const auto& model = prepared.model;
+    AnswerHead head{prepared.route, std::move(id),      unix_seconds(),
+                    model->id,      model->fingerprint, seed};
+    if (!is_inference(prepared.route)) {
+        return std::make_unique<OpenAiRenderer>(std::move(head), model, prepared.params,
+                                                request_id);
+    }
+    const Prompt& prompt = prepared.prompts.front();
+    const uint64_t tokens_max = prepared.position_limit(prompt) - prompt.ids->size();
+    return std::make_unique<InferenceRenderer>(std::move(head), model, tokens_max, parts_.boards,
+                                               request_id);
+}
+
+void Api::retire(const RunningRequest& request) {
+    auto node = running_.extract(&request);
     BITNETD_CHECK(!node.empty());
     retired_.push_back(std::move(node.mapped()));
 }
@@ -194,6 +287,10 @@ void Api::refuse(Exchange& exchange, const Verdict& verdict) {
                                              verdict.retry_after_ms));
         case Refusal::kModelLoading:
             return fail(exchange, overloaded("model_loading", "No worker is ready for the model.",
+                                             verdict.retry_after_ms));
+        case Refusal::kDeadline:
+            return fail(exchange, overloaded("deadline_unreachable",
+                                             "The answer could not begin within timeout_ms.",
                                              verdict.retry_after_ms));
         case Refusal::kQueueFull:
         case Refusal::kNone:

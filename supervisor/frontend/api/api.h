@@ -1,7 +1,8 @@
 // Api: the Handler behind http/. It knows the routes, turns requests into Generations and renders
 // everything else (models, health, metrics, errors).
 //   routes.cc          method + path -> handler          prepare.h     body -> ids and parameters
-//   generation.h       ids -> answer                     health.h models.h metrics.h   the GETs
+//   generation.h       ids -> answer                     embeddings.h  ids -> vectors
+//   running_request.h  either of them, while it runs     health.h models.h metrics.h stats.h
 //   text_routes.h      text <-> ids, without a generation
 // Nothing below it (gate/, dispatch/) knows of JSON or of which API asked. Loop thread only; large
 // bodies are prepared on pool threads, which share nothing with it but an immutable list of models.
@@ -16,10 +17,12 @@
 #include <vector>
 
 #include "supervisor/frontend/api/board_set.h"
+#include "supervisor/frontend/api/embeddings_request.h"
 #include "supervisor/frontend/api/generation.h"
 #include "supervisor/frontend/api/health.h"
 #include "supervisor/frontend/api/model_catalog.h"
 #include "supervisor/frontend/api/prepare.h"
+#include "supervisor/frontend/api/stats.h"
 #include "supervisor/frontend/api/task_runner.h"
 #include "supervisor/frontend/api/text_routes.h"
 #include "supervisor/frontend/dispatch/dispatcher.h"
@@ -46,6 +49,7 @@ class Api final : public Handler {
         ModelCatalog& catalog;
         BoardSet& boards;
         Health& health;
+        Machine& machine;
         TaskRunner& tasks;
         shm::BoardWriter& board;
     };
@@ -59,8 +63,8 @@ class Api final : public Handler {
     // Once per turn of the loop, outside of any call from here: frees what has answered.
     void end_turn() { retired_.clear(); }
 
-    // Generations not yet answered, those being prepared included.
-    size_t active() const { return generations_.size() + preparing_; }
+    // Requests with work for others not yet answered, those being prepared included.
+    size_t active() const { return running_.size() + preparing_; }
 
   private:
     struct Route;
@@ -71,6 +75,11 @@ class Api final : public Handler {
 
     void chat_completions(Exchange& exchange) { begin_generation(exchange, RouteKind::kChat); }
     void completions(Exchange& exchange) { begin_generation(exchange, RouteKind::kCompletions); }
+    void embeddings(Exchange& exchange);
+    void inference(Exchange& exchange) { begin_generation(exchange, RouteKind::kInference); }
+    void inference_stream(Exchange& exchange) {
+        begin_generation(exchange, RouteKind::kInferenceStream);
+    }
     void tokenize(Exchange& exchange) { answer_text(exchange, TextRoute::kTokenize); }
     void detokenize(Exchange& exchange) { answer_text(exchange, TextRoute::kDetokenize); }
     void apply_template(Exchange& exchange) { answer_text(exchange, TextRoute::kApplyTemplate); }
@@ -80,6 +89,10 @@ class Api final : public Handler {
     void health_live(Exchange& exchange);
     void health_ready(Exchange& exchange);
     void metrics(Exchange& exchange);
+    void stats(Exchange& exchange);
+    void devices(Exchange& exchange);
+    void machine(Exchange& exchange);
+    ServerView server_view() const;
 
     void begin_generation(Exchange& exchange, RouteKind route);
     void answer_text(Exchange& exchange, TextRoute route);
@@ -87,7 +100,13 @@ class Api final : public Handler {
     void prepare_then(Exchange& exchange, bool is_quick, Work work, Finish finish);
     void prepared(Exchange& exchange, PrepareResult result);
     void start(Exchange& exchange, Prepared prepared);
-    void retire(const Generation& generation);
+    std::unique_ptr<Renderer> renderer_of(const Prepared& prepared, uint64_t seed,
+                                          const std::string& request_id);
+    void start_embeddings(Exchange& exchange, EmbeddingsRequest request);
+    bool is_admitted(Exchange& exchange, Applicant applicant, const std::vector<Prompt>& prompts);
+    void refuse_preparation(Exchange& exchange);
+    void run(Exchange& exchange, std::unique_ptr<RunningRequest> request);
+    void retire(const RunningRequest& request);
     void refuse(Exchange& exchange, const Verdict& verdict);
     void fail(Exchange& exchange, const ApiError& error);
     uint64_t draw_seed();
@@ -95,9 +114,10 @@ class Api final : public Handler {
     Parts parts_;
     const ApiOptions options_;
     http::RequestIds ids_;
-    std::unordered_map<const Generation*, std::unique_ptr<Generation>> generations_;
-    std::vector<std::unique_ptr<Generation>> retired_;
+    std::unordered_map<const RunningRequest*, std::unique_ptr<RunningRequest>> running_;
+    std::vector<std::unique_ptr<RunningRequest>> retired_;
     size_t preparing_ = 0;
+    DrainMeter preparations_;
 };
 
 }  // namespace bitnetd::frontend

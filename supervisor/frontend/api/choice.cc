@@ -4,8 +4,27 @@
 
 namespace bitnetd::frontend {
 
+void Choice::echo_with_scores(const text::VocabularyView& vocabulary, const Prompt& echoed) {
+    echo_.emplace(vocabulary, echoed);
+    if (echo_->is_complete()) take_echo();  // of one token: no score is to come
+}
+
+void Choice::take_echo() {
+    text += echo_->text();
+    scores = echo_->take_entries();
+    has_echoed_ = true;
+}
+
 void Choice::on_started(const FlightStart& start) noexcept {
     owner_.on_choice_started(*this, start);
+}
+
+// Text and scores of the prompt are given out together, so that a stream begins with all of it.
+void Choice::on_prompt_scores(const TokenBatch& batch) noexcept {
+    echo_->take(batch);
+    if (!echo_->is_complete()) return;
+    take_echo();
+    owner_.on_choice_text(*this);
 }
 
 void Choice::on_tokens(const TokenBatch& batch) noexcept {
@@ -51,10 +70,13 @@ void Choice::take(const TokenBatch& batch) {
         const Token& token = batch.tokens[i];
         ++token_count;
         logprob_sum += static_cast<double>(token.logprob);
-        if (batch.ends_with_eog && i + 1 == batch.tokens.size()) break;  // it has no text
-        stopped = stream_.push(
-            token.id, token.logprob,
-            batch.alternatives.subspan(token.alternatives_first, token.alternatives_count), text);
+        const auto others =
+            batch.alternatives.subspan(token.alternatives_first, token.alternatives_count);
+        if (batch.ends_with_eog && i + 1 == batch.tokens.size()) {  // it has no text
+            if (echo_) end_score_ = {token.id, token.logprob, "", {others.begin(), others.end()}};
+            break;
+        }
+        stopped = stream_.push(token.id, token.logprob, others, text);
     }
     for (ScoredToken& score : stream_.take_scores())
         scores.push_back(std::move(score));
@@ -69,9 +91,11 @@ void Choice::take(const TokenBatch& batch) {
 
 void Choice::end(EndReason reason) {
     is_ended = true;
+    if (echo_ && !has_echoed_) text += echo_->text();  // its time was over before it was scored
     stream_.finish(text);
     for (ScoredToken& score : stream_.take_scores())
         scores.push_back(std::move(score));
+    if (end_score_) scores.push_back(std::move(*end_score_));
     owner_.on_choice_ended(*this, reason);
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "supervisor/frontend/api/prompt_echo.h"
 #include "supervisor/frontend/api/text_stream.h"
 #include "supervisor/frontend/dispatch/flight.h"
 
@@ -32,7 +33,12 @@ class Choice final : public FlightSink {
     Choice(ChoiceOwner& owner, uint32_t prompt_, uint32_t index_, TextStream stream)
         : prompt(prompt_), index(index_), owner_(owner), stream_(std::move(stream)) {}
 
+    // The text begins with the prompt, and every token of both has a score. Before the flight
+    // starts.
+    void echo_with_scores(const text::VocabularyView& vocabulary, const Prompt& echoed);
+
     void on_started(const FlightStart& start) noexcept override;
+    void on_prompt_scores(const TokenBatch& batch) noexcept override;
     void on_tokens(const TokenBatch& batch) noexcept override;
     void on_end(EndReason reason) noexcept override;
 
@@ -52,12 +58,16 @@ class Choice final : public FlightSink {
     uint64_t last_token_ns = 0;
 
   private:
+    void take_echo();
     void hold(const TokenBatch& batch);
     void take(const TokenBatch& batch);
     void end(EndReason reason);
 
     ChoiceOwner& owner_;
     TextStream stream_;
+    std::optional<PromptEcho> echo_;        // with echo_with_scores()
+    std::optional<ScoredToken> end_score_;  // then: of the end-of-generation token
+    bool has_echoed_ = false;
 
     std::vector<Token> held_;
     std::vector<shm::Alternative> held_alternatives_;

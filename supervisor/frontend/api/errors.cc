@@ -99,12 +99,13 @@ ApiError unsupported_parameter(std::string_view param, std::string message) {
             ""};
 }
 
-ApiError context_length_exceeded(std::string_view param, size_t prompt_tokens, uint32_t context) {
+ApiError context_length_exceeded(std::string_view param, size_t prompt_tokens, uint32_t context,
+                                 bool wants_answer) {
     return {400,
             "context_length_exceeded",
             "The prompt has " + std::to_string(prompt_tokens) +
                 " tokens; the model's context holds " + std::to_string(context) +
-                ", and at least one must be left for the answer.",
+                (wants_answer ? ", and at least one must be left for the answer." : "."),
             std::string(param),
             "Shorten the prompt.",
             std::nullopt,
@@ -160,12 +161,40 @@ ApiError quarantined() {
 ApiError timed_out() {
     return {408,
             "timeout",
-            "No token was generated before the request's time was over.",
+            "The request's time was over before there was anything to answer with.",
             "timeout_ms",
             "Raise timeout_ms or try when the server is less busy.",
             std::nullopt,
             true,
             ""};
+}
+
+ApiError flight_failed(EndReason reason, std::string_view model) {
+    switch (reason) {
+        case EndReason::kTimeout:
+            return timed_out();
+        case EndReason::kQuarantined:
+            return quarantined();
+        case EndReason::kTooLong: {
+            ApiError error = overloaded("memory_exhausted",
+                                        "The request does not fit the memory of any worker.", 1000);
+            error.suggestion = "Shorten the prompt or lower max_tokens.";
+            error.retry_is_useless = true;
+            return error;
+        }
+        case EndReason::kBadNumbers:
+            return internal_error("The model computed numbers that are not finite.");
+        case EndReason::kInternal:
+            return internal_error("A worker could not run the request.");
+        case EndReason::kModelGone:
+            return model_not_found(model);
+        case EndReason::kShutdown:
+            return overloaded("draining", "The server is shutting down.", 1000);
+        case EndReason::kStop:
+        case EndReason::kLength:
+            break;
+    }
+    return internal_error("The request ended for an unknown reason.");
 }
 
 }  // namespace bitnetd::frontend

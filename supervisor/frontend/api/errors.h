@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "supervisor/frontend/dispatch/flight.h"
 #include "supervisor/frontend/http/exchange.h"
 
 namespace bitnetd::frontend {
@@ -33,7 +34,9 @@ ApiError invalid_json(std::string message);
 ApiError invalid_value(std::string_view param, std::string message);
 ApiError missing_field(std::string_view param);
 ApiError unsupported_parameter(std::string_view param, std::string message);
-ApiError context_length_exceeded(std::string_view param, size_t prompt_tokens, uint32_t context);
+// `wants_answer`: the context must hold a token more than the prompt.
+ApiError context_length_exceeded(std::string_view param, size_t prompt_tokens, uint32_t context,
+                                 bool wants_answer);
 ApiError model_not_found(std::string_view model);
 ApiError model_is_for_embeddings(std::string_view model);
 ApiError internal_error(std::string message);
@@ -41,5 +44,7 @@ ApiError internal_error(std::string message);
 ApiError overloaded(std::string_view code, std::string message, uint64_t retry_after_ms);
 ApiError quarantined();
 ApiError timed_out();
+// Of a flight that ended with anything but kStop and kLength. `model`: its id.
+ApiError flight_failed(EndReason reason, std::string_view model);
 
 }  // namespace bitnetd::frontend

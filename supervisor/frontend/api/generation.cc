@@ -3,51 +3,51 @@
 #include <algorithm>
 
 #include "common/base/clock.h"
+#include "shm/control/text_field.h"
 
 namespace bitnetd::frontend {
 namespace {
-
-std::string_view finish_reason_of(EndReason reason) {
-    return reason == EndReason::kStop ? "stop" : "length";
-}
 
 // Raw logits' logprobs are wanted by the client, or needed to rank the candidates of best_of.
 uint32_t flags_of(const GenerationParams& params) {
     uint32_t flags = 0;
     if (params.ignore_eos) flags |= shm::kIgnoreEos;
     if (params.wants_logprobs || params.best_of > params.n) flags |= shm::kWantLogprobs;
+    if (params.scores_prompt()) flags |= shm::kScorePrompt;
     return flags;
+}
+
+// "cpu:0" is a worker's place, "cpu" what it computes on; of several GPUs the number matters.
+std::string device_class(const std::string& device) {
+    return device.starts_with("cpu") ? "cpu" : device;
 }
 
 }  // namespace
 
-Generation::Generation(Dispatcher& dispatcher, Exchange& exchange, Prepared prepared,
-                       std::string id, uint64_t seed, std::function<void(Generation&)> on_done)
+Generation::Generation(Dispatcher& dispatcher, Exchange& exchange, Prepared prepared, uint64_t seed,
+                       std::unique_ptr<Renderer> renderer, std::function<void(Generation&)> on_done)
     : dispatcher_(dispatcher),
       exchange_(&exchange),
       prepared_(std::move(prepared)),
       bias_(prepared_.params.bias.empty()
                 ? nullptr
                 : std::make_shared<const std::vector<shm::LogitBias>>(prepared_.params.bias)),
-      head_{prepared_.route,
-            std::move(id),
-            unix_seconds(),
-            prepared_.model->id,
-            prepared_.model->fingerprint,
-            seed},
+      seed_(seed),
+      renderer_(std::move(renderer)),
       request_id_(exchange.request().request_id),
       received_ns_(exchange.request().received_ns),
       on_done_(std::move(on_done)) {
     const GenerationParams& params = prepared_.params;
-    if (params.stream) chunks_.emplace(head_, params.include_usage);
     for (uint32_t prompt = 0; prompt < prepared_.prompts.size(); ++prompt) {
         for (uint32_t i = 0; i < params.best_of; ++i) {
             choices_.push_back(std::make_unique<Choice>(
                 *this, prompt, prompt * params.best_of + i,
                 TextStream(prepared_.model->vocabulary(), params.stops, params.wants_logprobs)));
+            if (!params.scores_prompt()) continue;
+            choices_.back()->echo_with_scores(prepared_.model->vocabulary(),
+                                              prepared_.prompts[prompt]);
         }
     }
-    text_offsets_.resize(choices_.size());
     exchange.on_gone = [this] { on_gone(); };
     exchange.on_drained = [this] { on_drained(); };
 }
@@ -59,7 +59,8 @@ Generation::~Generation() {
 bool Generation::start(uint64_t now_ns) {
     for (const auto& choice : choices_) {
         const Prompt& prompt = prepared_.prompts[choice->prompt];
-        if (prepared_.position_limit(prompt) == prompt.ids->size()) continue;  // max_tokens 0
+        const bool is_answered = prepared_.position_limit(prompt) == prompt.ids->size();
+        if (is_answered && !prepared_.params.scores_prompt()) continue;  // max_tokens 0
         const auto flight = dispatcher_.submit(spec_of(*choice, now_ns), *choice, now_ns);
         if (!flight) {
             cancel_flights();
@@ -81,7 +82,7 @@ FlightSpec Generation::spec_of(const Choice& choice, uint64_t now_ns) const {
     spec.vocab = prepared_.model->vocab;
     spec.prompt = prompt.ids;
     spec.position_limit = prepared_.position_limit(prompt);
-    spec.seed = head_.seed + choice.index;
+    spec.seed = seed_ + choice.index;
     spec.sampling = params.sampling;
     spec.bias = bias_;
     spec.flags = flags_of(params);
@@ -93,19 +94,18 @@ FlightSpec Generation::spec_of(const Choice& choice, uint64_t now_ns) const {
 }
 
 bool Generation::must_hold() const {
-    return chunks_ && exchange_ != nullptr && exchange_->unsent_bytes() > kSlowReaderBytes;
+    return prepared_.params.stream && exchange_ != nullptr &&
+           exchange_->unsent_bytes() > kSlowReaderBytes;
 }
 
 void Generation::on_choice_started(Choice& choice, const FlightStart& start) {
-    if (!has_started_) {
-        has_started_ = true;
-        queue_ns_ = start.queue_ns;
-        prefill_ns_ = start.prefill_ns;
-        decode_begun_ns_ = start.prefill_done_ns;
+    if (!start_) {
+        start_ = start;
+        renderer_->on_started(start);
     }
     // The first choice of a prompt tells what the cache had of it before this request.
     if (choice.index % prepared_.params.best_of == 0) cached_tokens_ += start.cached_tokens;
-    if (chunks_ && exchange_ != nullptr) begin_stream();
+    if (prepared_.params.stream && exchange_ != nullptr) begin_stream();
 }
 
 // The head leaves with the first news of a worker: until then a failure has a status of its own.
@@ -114,35 +114,31 @@ void Generation::begin_stream() {
     has_begun_ = true;
     exchange_->begin_stream();
     event_.clear();
-    for (const auto& choice : choices_) {
-        const std::string& echo = prepared_.prompts[choice->prompt].echo;
-        if (head_.route == RouteKind::kChat)
-            chunks_->append_role(event_, choice->index);
-        else if (!echo.empty())
-            chunks_->append_text(event_, choice->index, echo, "");
-    }
+    for (const auto& choice : choices_)
+        renderer_->begin_choice(event_, choice->index, echo_of(*choice));
     if (!event_.empty()) exchange_->send(event_);
+}
+
+// What the text of the choice begins with; empty when the choice says it itself, with scores.
+std::string_view Generation::echo_of(const Choice& choice) const {
+    if (prepared_.params.scores_prompt()) return "";
+    return prepared_.prompts[choice.prompt].echo;
 }
 
 void Generation::on_choice_text(Choice& choice) {
     if (exchange_ == nullptr) return;
-    if (!chunks_) return;  // gathered in the choice until it ends
+    if (!prepared_.params.stream) return;  // gathered in the choice until it ends
     begin_stream();
     send_text(choice);
 }
 
 void Generation::send_text(Choice& choice) {
-    if (choice.text.empty() && choice.scores.empty()) return;
-    std::string logprobs;
-    if (!choice.scores.empty()) {
-        append_logprobs(logprobs, head_.route, prepared_.model->vocabulary(), choice.scores,
-                        text_offsets_[choice.index]);
-    }
     event_.clear();
-    chunks_->append_text(event_, choice.index, choice.text, logprobs);
+    renderer_->append_text(event_, {choice.index, choice.text, choice.scores, choice.token_count,
+                                    choice.last_token_ns});
     choice.text.clear();
     choice.scores.clear();
-    exchange_->send(event_);
+    if (!event_.empty()) exchange_->send(event_);
 }
 
 void Generation::on_choice_stopped(Choice& choice) {
@@ -156,62 +152,36 @@ void Generation::on_choice_ended(Choice& choice, EndReason reason) {
         return;
     }
     ++ended_count_;
-    if (chunks_) {
+    if (prepared_.params.stream) {
         begin_stream();
         send_text(choice);
-        send_finish(choice, finish_reason_of(reason));
+        send_finish(choice, reason);
     } else {
-        keep(choice, finish_reason_of(reason));
+        keep(choice, reason);
     }
     if (ended_count_ < choices_.size()) return;
-    if (!chunks_) answer_whole();
+    if (!prepared_.params.stream) answer_whole();
     finish();
 }
 
+// Time that is over ends an answer that has begun; it is answered with what there is.
 std::optional<ApiError> Generation::error_of(EndReason reason) const {
-    switch (reason) {
-        case EndReason::kStop:
-        case EndReason::kLength:
-            return std::nullopt;
-        case EndReason::kTimeout:
-            if (tokens_so_far() > 0) return std::nullopt;  // "length", with what there is
-            return timed_out();
-        case EndReason::kQuarantined:
-            return quarantined();
-        case EndReason::kTooLong: {
-            ApiError error = overloaded("memory_exhausted",
-                                        "The request does not fit the memory of any worker.", 1000);
-            error.suggestion = "Shorten the prompt or lower max_tokens.";
-            error.retry_is_useless = true;
-            return error;
-        }
-        case EndReason::kBadNumbers:
-            return internal_error("The model computed numbers that are not finite.");
-        case EndReason::kInternal:
-            return internal_error("A worker could not run the request.");
-        case EndReason::kModelGone:
-            return model_not_found(prepared_.model->id);
-        case EndReason::kShutdown:
-            return overloaded("draining", "The server is shutting down.", 1000);
-    }
-    return internal_error("The request ended for an unknown reason.");
+    if (reason == EndReason::kStop || reason == EndReason::kLength) return std::nullopt;
+    if (reason == EndReason::kTimeout && tokens_so_far() > 0) return std::nullopt;
+    return flight_failed(reason, prepared_.model->id);
 }
 
-void Generation::send_finish(Choice& choice, std::string_view finish_reason) {
+void Generation::send_finish(Choice& choice, EndReason reason) {
     event_.clear();
-    chunks_->append_finish(event_, choice.index, finish_reason);
-    if (ended_count_ == choices_.size()) {
-        if (prepared_.params.include_usage) chunks_->append_usage_chunk(event_, usage());
-        event_ += kDoneEvent;
-    }
-    exchange_->send(event_);
+    renderer_->end_choice(event_, choice.index, reason);
+    if (ended_count_ == choices_.size()) renderer_->end(event_, usage());
+    if (!event_.empty()) exchange_->send(event_);
     if (ended_count_ == choices_.size()) exchange_->end_stream();
 }
 
-void Generation::keep(Choice& choice, std::string_view finish_reason) {
-    const std::string& echo = prepared_.prompts[choice.prompt].echo;
-    finished_.push_back(
-        {choice.index, echo + choice.text, finish_reason, std::move(choice.scores)});
+void Generation::keep(Choice& choice, EndReason reason) {
+    std::string text = std::string(echo_of(choice)) + choice.text;
+    finished_.push_back({choice.index, std::move(text), reason, std::move(choice.scores)});
     const auto count = static_cast<double>(std::max<uint64_t>(choice.token_count, 1));
     mean_logprobs_.push_back(choice.logprob_sum / count);
 }
@@ -244,8 +214,7 @@ void Generation::keep_best() {
 void Generation::answer_whole() {
     keep_best();
     Response response;
-    response.body = render_answer(head_, finished_, usage(), prepared_.params.wants_logprobs,
-                                  prepared_.model->vocabulary());
+    response.body = renderer_->whole(finished_, usage());
     exchange_->respond(std::move(response));
 }
 
@@ -254,7 +223,7 @@ void Generation::fail(const ApiError& error) {
     cancel_flights();
     if (has_begun_) {
         event_.clear();
-        append_error_event(event_, error, request_id_);
+        renderer_->fail(event_, error);
         exchange_->send(event_);
         exchange_->end_stream();
     } else {
@@ -290,8 +259,13 @@ void Generation::on_drained() {
 
 Usage Generation::usage() const {
     Usage usage;
-    usage.queue_ns = queue_ns_;
-    usage.prefill_ns = prefill_ns_;
+    const FlightStart start = start_.value_or(FlightStart{});
+    usage.queue_ns = start.queue_ns;
+    usage.prefill_ns = start.prefill_ns;
+    usage.device = device_class(start.device);
+    usage.quantization = std::string(shm::field_text(prepared_.model->facts.quantization));
+    usage.priority = prepared_.params.priority;
+    usage.total_ns = monotonic_ns() - received_ns_;
     usage.cached_tokens = cached_tokens_;
     for (const Prompt& prompt : prepared_.prompts)
         usage.prompt_tokens += prompt.ids->size();
@@ -301,11 +275,12 @@ Usage Generation::usage() const {
         usage.completion_tokens += choice->token_count;
         usage.decode_iterations = std::max(usage.decode_iterations, choice->token_count);
         if (choice->first_token_ns == 0) continue;
+        usage.decoded_tokens += choice->token_count - 1;
         first_ns = std::min(first_ns, choice->first_token_ns);
         last_ns = std::max(last_ns, choice->last_token_ns);
     }
     if (last_ns == 0) return usage;
-    usage.decode_ns = last_ns > decode_begun_ns_ ? last_ns - decode_begun_ns_ : 0;
+    usage.decode_ns = last_ns > start.prefill_done_ns ? last_ns - start.prefill_done_ns : 0;
     usage.first_token_ns = first_ns > received_ns_ ? first_ns - received_ns_ : 0;
     return usage;
 }

@@ -1,6 +1,6 @@
 // Generation: one request on its way from admission to the end of its answer. It submits a flight
 // per choice, gathers what they produce and answers through the Exchange, streamed or whole.
-//   prepare.h -> Generation -> choice.h -> text_stream.h -> sse_chunks.h | answer.h
+//   prepare.h -> Generation -> choice.h -> text_stream.h -> renderer.h
 // Dies with its client (its flights are cancelled) or when it has answered; it then asks its owner
 // to be destroyed, which must not happen within the call. Loop thread only.
 #pragma once
@@ -12,28 +12,24 @@
 #include <string>
 #include <vector>
 
-#include "supervisor/frontend/api/answer.h"
 #include "supervisor/frontend/api/choice.h"
 #include "supervisor/frontend/api/errors.h"
 #include "supervisor/frontend/api/prepare.h"
-#include "supervisor/frontend/api/sse_chunks.h"
+#include "supervisor/frontend/api/renderer.h"
+#include "supervisor/frontend/api/running_request.h"
 #include "supervisor/frontend/dispatch/dispatcher.h"
 #include "supervisor/frontend/http/exchange.h"
 
 namespace bitnetd::frontend {
 
-class Generation final : public ChoiceOwner {
+class Generation final : public RunningRequest, public ChoiceOwner {
   public:
     // `seed` is the client's or was drawn. `on_done` is called once, last.
-    Generation(Dispatcher& dispatcher, Exchange& exchange, Prepared prepared, std::string id,
-               uint64_t seed, std::function<void(Generation&)> on_done);
+    Generation(Dispatcher& dispatcher, Exchange& exchange, Prepared prepared, uint64_t seed,
+               std::unique_ptr<Renderer> renderer, std::function<void(Generation&)> on_done);
     ~Generation() override;
-    Generation(const Generation&) = delete;
-    Generation& operator=(const Generation&) = delete;
 
-    // Submits all flights. False: the queue has no room for all of them; nothing runs and nothing
-    // was answered.
-    bool start(uint64_t now_ns);
+    bool start(uint64_t now_ns) override;
 
   private:
     bool must_hold() const override;
@@ -44,10 +40,11 @@ class Generation final : public ChoiceOwner {
 
     FlightSpec spec_of(const Choice& choice, uint64_t now_ns) const;
     std::optional<ApiError> error_of(EndReason reason) const;
+    std::string_view echo_of(const Choice& choice) const;
     void begin_stream();
     void send_text(Choice& choice);
-    void send_finish(Choice& choice, std::string_view finish_reason);
-    void keep(Choice& choice, std::string_view finish_reason);
+    void send_finish(Choice& choice, EndReason reason);
+    void keep(Choice& choice, EndReason reason);
     void answer_whole();
     void keep_best();
     void fail(const ApiError& error);
@@ -62,25 +59,21 @@ class Generation final : public ChoiceOwner {
     Exchange* exchange_;  // null once the client is gone or answered
     const Prepared prepared_;
     const std::shared_ptr<const std::vector<shm::LogitBias>> bias_;
-    const AnswerHead head_;
+    const uint64_t seed_;
+    const std::unique_ptr<Renderer> renderer_;
     const std::string request_id_;
     const uint64_t received_ns_;
     std::function<void(Generation&)> on_done_;
-    std::optional<SseChunks> chunks_;
 
     std::vector<std::unique_ptr<Choice>> choices_;
     std::vector<FinishedChoice> finished_;  // not streamed
     std::vector<double> mean_logprobs_;     // of finished_, for best_of
-    std::vector<uint64_t> text_offsets_;    // of choices_, for streamed logprobs
     size_t ended_count_ = 0;
     bool has_begun_ = false;  // the stream's head is out
     std::string event_;       // scratch
 
     uint64_t cached_tokens_ = 0;
-    uint64_t queue_ns_ = 0;  // of the first flight that started
-    uint64_t prefill_ns_ = 0;
-    uint64_t decode_begun_ns_ = 0;
-    bool has_started_ = false;
+    std::optional<FlightStart> start_;  // of the first flight that started
 };
 
 }  // namespace bitnetd::frontend

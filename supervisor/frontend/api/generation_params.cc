@@ -5,6 +5,17 @@
 namespace bitnetd::frontend {
 namespace {
 
+// What a route means by a field that is absent.
+Sampling default_sampling(RouteKind route) {
+    Sampling sampling;
+    if (is_inference(route)) {
+        sampling.temperature = 0.7f;
+        sampling.top_p = 0.9f;
+        sampling.top_k = 50;
+    }
+    return sampling;
+}
+
 void read_sampling(Fields& fields, Sampling& sampling) {
     const auto set = [&fields](std::string_view name, NumberBounds bounds, float& value) {
         if (const auto number = fields.number(name, bounds)) value = static_cast<float>(*number);
@@ -24,6 +35,7 @@ void read_sampling(Fields& fields, Sampling& sampling) {
 void read_max_tokens(Fields& fields, RouteKind route, GenerationParams& params) {
     const uint64_t least = params.echo ? 0 : 1;
     if (route == RouteKind::kCompletions) params.max_tokens = kCompletionTokensDefault;
+    if (is_inference(route)) params.max_tokens = kInferenceTokensDefault;
     if (const auto tokens = fields.integer("max_tokens", least, UINT64_MAX)) {
         params.max_tokens = tokens;
     }
@@ -53,8 +65,21 @@ void read_bias(Fields& fields, std::vector<shm::LogitBias>& bias) {
     }
 }
 
-void read_stops(Fields& fields, std::vector<std::string>& stops) {
-    const OrderedJson* value = fields.find("stop");
+// `stop`, on /v1/inference also called `stop_sequences`.
+void read_stops(Fields& fields, RouteKind route, std::vector<std::string>& stops) {
+    std::string_view name = "stop";
+    const OrderedJson* value = fields.find(name);
+    if (is_inference(route)) {
+        const OrderedJson* synonym = fields.find("stop_sequences");
+        if (value != nullptr && synonym != nullptr) {
+            return fields.fail(invalid_value(
+                "stop_sequences", "'stop' and 'stop_sequences' are the same field: send one."));
+        }
+        if (synonym != nullptr) {
+            name = "stop_sequences";
+            value = synonym;
+        }
+    }
     if (value == nullptr) return;
     const auto take = [&stops](const OrderedJson& text) {
         if (!text.is_string()) return false;
@@ -68,13 +93,18 @@ void read_stops(Fields& fields, std::vector<std::string>& stops) {
             good = take((*value)[i]);
     }
     if (!good) {
-        fields.wrong("stop", "a string or up to " + std::to_string(kStopsMax) +
-                                 " strings, each of 1 to " + std::to_string(kStopBytesMax) +
-                                 " bytes");
+        fields.wrong(name, "a string or up to " + std::to_string(kStopsMax) +
+                               " strings, each of 1 to " + std::to_string(kStopBytesMax) +
+                               " bytes");
     }
 }
 
 void read_choices(Fields& fields, RouteKind route, GenerationParams& params) {
+    if (is_inference(route)) {  // its answer has one text
+        fields.integer("n", 1, 1);
+        fields.integer("best_of", 1, 1);
+        return;
+    }
     params.n = static_cast<uint32_t>(fields.integer("n", 1, kChoicesMax).value_or(1));
     params.best_of = params.n;
     if (route != RouteKind::kCompletions) return;
@@ -89,15 +119,20 @@ void read_choices(Fields& fields, RouteKind route, GenerationParams& params) {
     }
 }
 
+void refuse_logprobs(Fields& fields) {
+    for (const std::string_view name : {"logprobs", "top_logprobs"}) {
+        const OrderedJson* value = fields.find(name);
+        if (value == nullptr || *value == false || *value == 0) continue;
+        fields.fail(unsupported_parameter(name, "This route's answer has no logprobs."));
+    }
+}
+
 void read_logprobs(Fields& fields, RouteKind route, GenerationParams& params) {
+    if (is_inference(route)) return refuse_logprobs(fields);
     if (route == RouteKind::kCompletions) {
         const auto count = fields.integer("logprobs", 0, shm::kLogprobsMax);
         params.wants_logprobs = count.has_value();
         params.top_logprobs = static_cast<uint32_t>(count.value_or(0));
-        if (count && params.echo) {
-            fields.fail(unsupported_parameter("logprobs",
-                                              "'logprobs' together with 'echo' is not available."));
-        }
         return;
     }
     params.wants_logprobs = fields.boolean("logprobs").value_or(false);
@@ -108,8 +143,11 @@ void read_logprobs(Fields& fields, RouteKind route, GenerationParams& params) {
     }
 }
 
-void read_stream(Fields& fields, GenerationParams& params) {
-    params.stream = fields.boolean("stream").value_or(false);
+void read_stream(Fields& fields, RouteKind route, GenerationParams& params) {
+    params.stream = fields.boolean("stream").value_or(route == RouteKind::kInferenceStream);
+    if (route == RouteKind::kInferenceStream && !params.stream) {
+        fields.wrong("stream", "true on this route; POST /v1/inference answers as a whole");
+    }
     const OrderedJson* options = fields.object("stream_options");
     if (options == nullptr) return;
     if (!params.stream) {
@@ -161,20 +199,7 @@ void refuse_unavailable(Fields& fields) {
 
 }  // namespace
 
-GenerationParams read_generation_params(Fields& fields, RouteKind route,
-                                        const RequestLimits& limits) {
-    GenerationParams params;
-    params.model = fields.text("model", 256).value_or("");
-    if (route == RouteKind::kCompletions) params.echo = fields.boolean("echo").value_or(false);
-    read_stream(fields, params);
-    read_sampling(fields, params.sampling);
-    read_max_tokens(fields, route, params);
-    read_bias(fields, params.bias);
-    params.seed = fields.wide_integer("seed");
-    read_stops(fields, params.stops);
-    read_choices(fields, route, params);
-    read_logprobs(fields, route, params);
-    params.ignore_eos = fields.boolean("ignore_eos").value_or(false);
+void read_service_params(Fields& fields, const RequestLimits& limits, ServiceParams& params) {
     if (const auto index = fields.choice("priority", {"high", "normal", "low"})) {
         params.priority = static_cast<Priority>(*index);
     }
@@ -185,6 +210,24 @@ GenerationParams read_generation_params(Fields& fields, RouteKind route,
     fields.choice("quantization_preference", {"auto", "i2s", "tl1", "tl2"});
     params.timeout_ms =
         fields.integer("timeout_ms", 1, limits.timeout_ms).value_or(limits.timeout_ms);
+}
+
+GenerationParams read_generation_params(Fields& fields, RouteKind route,
+                                        const RequestLimits& limits) {
+    GenerationParams params;
+    params.model = fields.text("model", 256).value_or("");
+    if (route == RouteKind::kCompletions) params.echo = fields.boolean("echo").value_or(false);
+    read_stream(fields, route, params);
+    params.sampling = default_sampling(route);
+    read_sampling(fields, params.sampling);
+    read_max_tokens(fields, route, params);
+    read_bias(fields, params.bias);
+    params.seed = fields.wide_integer("seed");
+    read_stops(fields, route, params.stops);
+    read_choices(fields, route, params);
+    read_logprobs(fields, route, params);
+    params.ignore_eos = fields.boolean("ignore_eos").value_or(false);
+    read_service_params(fields, limits, params);
     refuse_unavailable(fields);
     fields.ignore({"user", "metadata", "store", "service_tier", "safety_identifier",
                    "prompt_cache_key", "reasoning_effort", "verbosity", "modalities"});

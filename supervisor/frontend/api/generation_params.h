@@ -14,22 +14,35 @@
 
 namespace bitnetd::frontend {
 
-enum class RouteKind : uint8_t { kChat, kCompletions };
+enum class RouteKind : uint8_t { kChat, kCompletions, kInference, kInferenceStream };
+constexpr bool is_inference(RouteKind route) {
+    return route == RouteKind::kInference || route == RouteKind::kInferenceStream;
+}
 
 inline constexpr uint32_t kChoicesMax = 16;
 inline constexpr size_t kStopsMax = 16;
 inline constexpr size_t kStopBytesMax = 256;
 inline constexpr uint64_t kCompletionTokensDefault = 16;
+inline constexpr uint64_t kInferenceTokensDefault = 64;
 
 // Limits from the configuration.
 struct RequestLimits {
     uint64_t timeout_ms = 600'000;       // default and maximum of timeout_ms
     uint64_t text_bytes_max = 16 << 20;  // of the text tokenized for one request
     uint32_t flights_max = 1024;         // of one request: prompts times best_of
-    bool strict = false;                 // unknown fields are refused
+    // Logprobs of the prompts' tokens in one answer, alternatives included: some 30 MB of JSON.
+    uint64_t prompt_scores_max = 1 << 20;
+    bool strict = false;  // unknown fields are refused
 };
 
-struct GenerationParams {
+// How a request is to be served, whatever it asks for.
+struct ServiceParams {
+    Priority priority = Priority::kNormal;
+    DevicePreference device = DevicePreference::kAuto;
+    uint64_t timeout_ms = 0;
+};
+
+struct GenerationParams : ServiceParams {
     std::string model;                   // empty: the default model
     std::optional<uint64_t> max_tokens;  // absent: the rest of the context
     Sampling sampling;
@@ -44,12 +57,12 @@ struct GenerationParams {
     bool echo = false;
     bool stream = false;
     bool include_usage = false;
-    Priority priority = Priority::kNormal;
-    DevicePreference device = DevicePreference::kAuto;
-    uint64_t timeout_ms = 0;
+
+    bool scores_prompt() const { return echo && wants_logprobs; }
 };
 
 // Errors stay in `fields`.
+void read_service_params(Fields& fields, const RequestLimits& limits, ServiceParams& params);
 GenerationParams read_generation_params(Fields& fields, RouteKind route,
                                         const RequestLimits& limits);
 

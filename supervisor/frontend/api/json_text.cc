@@ -1,7 +1,9 @@
 #include "supervisor/frontend/api/json_text.h"
 
 #include <array>
+#include <charconv>
 #include <cmath>
+#include <ctime>
 
 #include "common/text/utf8.h"
 
@@ -66,8 +68,22 @@ void append_json_string_or_null(std::string& out, std::string_view text) {
     }
 }
 
+void append_json_number(std::string& out, double number) {
+    char digits[32];
+    out.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
+}
+
 double json_logprob(float logprob) {
     return std::isfinite(logprob) ? static_cast<double>(logprob) : -9999.0;
+}
+
+std::string utc_time(int64_t unix_s) {
+    const time_t time = unix_s;
+    std::tm parts{};
+    gmtime_r(&time, &parts);
+    char text[32];
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return text;
 }
 
 double milliseconds(uint64_t ns) {

@@ -15,8 +15,14 @@ void append_json_escaped(std::string& out, std::string_view text);
 void append_json_string(std::string& out, std::string_view text);
 void append_json_string_or_null(std::string& out, std::string_view text);  // empty: null
 
+// The shortest text that reads back as the same number, which is finite.
+void append_json_number(std::string& out, double number);
+
 // JSON has no infinity: a banned token's logprob is -9999, as other servers print it.
 double json_logprob(float logprob);
+
+// "2023-11-14T22:13:20Z"
+std::string utc_time(int64_t unix_s);
 
 // Milliseconds with three decimals' worth of digits.
 double milliseconds(uint64_t ns);

@@ -7,6 +7,7 @@
 
 #include "common/metrics/metrics.h"
 #include "shm/control/text_field.h"
+#include "supervisor/frontend/api/stats.h"
 
 namespace bitnetd::frontend {
 namespace {
@@ -26,10 +27,15 @@ Labels labels_of(const shm::BoardView& board) {
 }
 
 // Whose metric it is, by the sections of metrics.def: others would only ever show zero.
-template <typename Id>
-bool belongs_to(shm::Role role, Id id, Id first_worker, Id first_supervisor) {
-    if (id < first_worker) return role == shm::Role::kFrontend;
-    return role == (id < first_supervisor ? shm::Role::kWorker : shm::Role::kSupervisor);
+bool belongs_to(shm::Role role, Counter id) {
+    if (id < Counter::kSteps) return role == shm::Role::kFrontend;
+    if (id < Counter::kWorkerStarts) return role == shm::Role::kWorker;
+    return id >= Counter::kCpuNs || role == shm::Role::kSupervisor;
+}
+
+bool belongs_to(shm::Role role, Gauge id) {
+    if (id < Gauge::kKvPagesUsed) return role == shm::Role::kFrontend;
+    return id >= Gauge::kResidentBytes || role == shm::Role::kWorker;
 }
 
 MetricFamily family(const MetricText& text, MetricType type) {
@@ -41,7 +47,7 @@ void add_counters(std::vector<MetricFamily>& out, const BoardSet& boards) {
         const auto id = static_cast<Counter>(i);
         MetricFamily counters = family(kCounterTexts[i], MetricType::Counter);
         boards.for_each([&](const shm::BoardView& board) {
-            if (!belongs_to(board.role(), id, Counter::kSteps, Counter::kWorkerStarts)) return;
+            if (!belongs_to(board.role(), id)) return;
             ClientMetric metric;
             metric.label = labels_of(board);
             metric.counter.value = static_cast<double>(board.counter(id));
@@ -63,7 +69,7 @@ void add_gauges(std::vector<MetricFamily>& out, const BoardSet& boards) {
         const auto id = static_cast<Gauge>(i);
         MetricFamily gauges = family(kGaugeTexts[i], MetricType::Gauge);
         boards.for_each([&](const shm::BoardView& board) {
-            if (!belongs_to(board.role(), id, Gauge::kKvPagesUsed, Gauge::kCount)) return;
+            if (!belongs_to(board.role(), id)) return;
             add_gauge(gauges, labels_of(board), static_cast<double>(board.gauge(id)));
         });
         out.push_back(std::move(gauges));
@@ -105,14 +111,19 @@ void add_processes(std::vector<MetricFamily>& out, const BoardSet& boards) {
         family({"bitnet_worker_slots_used", "Sequences a worker has taken."}, MetricType::Gauge);
     MetricFamily slots =
         family({"bitnet_worker_slots", "Sequences a worker takes at once."}, MetricType::Gauge);
+    MetricFamily efficiency = family({"bitnet_batch_efficiency_ratio",
+                                      "Rows per step by the sequences that a worker takes at once, "
+                                      "since the first start; at most 1."},
+                                     MetricType::Gauge);
     boards.for_each([&](const shm::BoardView& board) {
         add_gauge(up, labels_of(board), board.state() == shm::ProcessState::kReady ? 1 : 0);
         if (board.role() != shm::Role::kWorker) return;
         const shm::WorkerSnapshot worker = board.worker();
         add_gauge(used, labels_of(board), worker.slots_used);
         add_gauge(slots, labels_of(board), worker.slots_max);
+        add_gauge(efficiency, labels_of(board), batch_efficiency(board));
     });
-    for (MetricFamily* gauges : {&up, &used, &slots})
+    for (MetricFamily* gauges : {&up, &used, &slots, &efficiency})
         out.push_back(std::move(*gauges));
 }
 

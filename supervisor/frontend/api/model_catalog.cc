@@ -35,6 +35,9 @@ Result<std::shared_ptr<const Model>> Model::open(const shm::ModelMessage& messag
     model->memory_ = std::move(memory);
     model->key = message.model_key;
     model->id = std::string(shm::field_text(message.id));
+    for (const ModelAlias& alias : options.aliases) {
+        if (alias.id == model->id) model->aliases.push_back(alias.name);
+    }
     model->is_default = message.is_default != 0;
     model->loaded_unix_s = message.loaded_unix_s;
     model->facts = message.facts;
@@ -51,10 +54,26 @@ Result<std::shared_ptr<const Model>> Model::open(const shm::ModelMessage& messag
     return std::shared_ptr<const Model>(std::move(model));
 }
 
+bool Model::is_called(std::string_view name) const {
+    return id == name || std::find(aliases.begin(), aliases.end(), name) != aliases.end();
+}
+
+std::optional<float> quantization_accuracy(const shm::ModelFacts& facts) {
+    std::optional<float> lowest;
+    for (uint32_t i = 0; i < std::min(facts.accuracy_count, shm::kModelTypesMax); ++i) {
+        const shm::TypeAccuracy& each = facts.accuracy[i];
+        if (shm::field_text(each.type) == shm::field_text(facts.quantization)) return each.ratio;
+        if (!lowest || each.ratio < *lowest) lowest = each.ratio;
+    }
+    return lowest;
+}
+
 std::shared_ptr<const Model> find_model(const ModelList& models, std::string_view id) {
     std::shared_ptr<const Model> found;
     for (const auto& model : models) {
-        if (id.empty() ? model->is_default || found == nullptr : model->id == id) found = model;
+        if (id.empty() ? model->is_default || found == nullptr : model->is_called(id)) {
+            found = model;
+        }
     }
     return found;
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/config/model_alias.h"
 #include "common/text/chat_template.h"
 #include "common/text/tokenizer.h"
 #include "common/text/vocabulary_image.h"
@@ -23,9 +24,10 @@ namespace bitnetd::frontend {
 struct ModelOptions {
     uint64_t context_max = 0;  // [kv] context_max; 0: what the model was made for
     uint64_t text_bytes_max = text::Tokenizer::kTextBytesMax;
-    std::string kv_type = "f32";        // part of the fingerprint, like the next
-    std::string block_inputs = "int8";  // [worker] block_inputs
-    std::string bf16_inputs = "float";  // [worker] bf16_inputs
+    std::string kv_type = "f32";           // part of the fingerprint, like the next
+    std::string block_inputs = "int8";     // [worker] block_inputs
+    std::string bf16_inputs = "float";     // [worker] bf16_inputs
+    std::vector<ModelAlias> aliases = {};  // of all models
 };
 
 struct Model {
@@ -38,6 +40,7 @@ struct Model {
 
     uint64_t key;
     std::string id;
+    std::vector<std::string> aliases;  // what clients may call it too
     bool is_default;
     int64_t loaded_unix_s;
     shm::ModelFacts facts;
@@ -48,15 +51,21 @@ struct Model {
     std::optional<text::ChatTemplate> chat_template;  // empty: this model has none that works
 
     const text::VocabularyView& vocabulary() const { return tokenizer.vocabulary(); }
+    bool is_called(std::string_view name) const;
 
   private:
     explicit Model(text::Tokenizer opened) : tokenizer(std::move(opened)) {}
     std::shared_ptr<const void> memory_;
 };
 
+// As the loader measured it: of the type that most weights have; of the worst type when that one
+// has no matrix of its own.
+std::optional<float> quantization_accuracy(const shm::ModelFacts& facts);
+
 using ModelList = std::vector<std::shared_ptr<const Model>>;
 
-// The model of that id (of two, the one loaded last), or the default one for "". Null: none.
+// The model of that id or alias (of two, the one loaded last), or the default one for "". Null:
+// none.
 std::shared_ptr<const Model> find_model(const ModelList& models, std::string_view id);
 
 class ModelCatalog {

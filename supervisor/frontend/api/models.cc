@@ -1,11 +1,11 @@
 #include "supervisor/frontend/api/models.h"
 
 #include <algorithm>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "common/base/clock.h"
 #include "shm/control/text_field.h"
+#include "supervisor/frontend/api/json_text.h"
 #include "supervisor/frontend/api/url_text.h"
 
 namespace bitnetd::frontend {
@@ -13,20 +13,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string utc_time(int64_t unix_s) {
-    const time_t time = unix_s;
-    std::tm parts{};
-    gmtime_r(&time, &parts);
-    char text[32];
-    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    return text;
-}
-
 struct Workers {
     size_t ready = 0;
     Json devices = Json::array();  // each once
     uint64_t decode_ns = 0;        // of the fastest worker that measured it
     uint64_t prefill_token_ns = 0;
+    uint64_t tokens = 0;          // drawn by the workers that there are
+    uint64_t resident_bytes = 0;  // of all of them; what they share counts in each
 };
 
 uint64_t faster(uint64_t best_ns, uint64_t ns) {
@@ -47,9 +40,16 @@ Workers workers_of(const Model& model, const Dispatcher& dispatcher, const Board
             const shm::WorkerSnapshot snapshot = board->worker();
             workers.decode_ns = faster(workers.decode_ns, snapshot.decode_ns);
             workers.prefill_token_ns = faster(workers.prefill_token_ns, snapshot.prefill_token_ns);
+            workers.tokens += board->counter(Counter::kDecodeTokens);
+            workers.resident_bytes += board->gauge(Gauge::kResidentBytes);
         }
     }
     return workers;
+}
+
+Json accuracy_of(const shm::ModelFacts& facts) {
+    const auto ratio = quantization_accuracy(facts);
+    return ratio ? Json(*ratio) : Json();
 }
 
 // null while it is not measured.
@@ -64,6 +64,7 @@ Json describe(const Model& model, const Dispatcher& dispatcher, const BoardSet& 
             {"object", "model"},
             {"created", model.loaded_unix_s},
             {"owned_by", "bitnetd"},
+            {"aliases", model.aliases},
             {"status", workers.ready > 0 ? "active" : "loading"},
             {"architecture", shm::field_text(facts.architecture)},
             {"parameter_count", facts.parameter_count},
@@ -74,10 +75,14 @@ Json describe(const Model& model, const Dispatcher& dispatcher, const BoardSet& 
             {"loaded_at", utc_time(model.loaded_unix_s)},
             {"performance_metrics",
              {{"decode_tokens_per_second", per_second(workers.decode_ns)},
-              {"prefill_tokens_per_second", per_second(workers.prefill_token_ns)}}},
+              {"prefill_tokens_per_second", per_second(workers.prefill_token_ns)},
+              {"generated_tokens", workers.tokens},
+              {"quantization_accuracy", accuracy_of(facts)},
+              {"cross_validation_score", facts.cross_validation}}},
             {"resource_usage",
              {{"weights_bytes", facts.weights_bytes},
               {"file_bytes", facts.file_bytes},
+              {"worker_resident_bytes", workers.resident_bytes},
               {"workers_ready", workers.ready}}}};
 }
 

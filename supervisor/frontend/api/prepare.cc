@@ -18,6 +18,21 @@ void check_against_model(Fields& fields, Prepared& prepared) {
     if (prepared.params.sampling.top_k >= vocab) prepared.params.sampling.top_k = 0;  // all: off
 }
 
+// Each choice has its own, and every score is written out with its alternatives.
+void check_score_count(Fields& fields, const RequestLimits& limits, const Prepared& prepared) {
+    uint64_t count = 0;
+    for (const Prompt& prompt : prepared.prompts)
+        count += prompt.ids->size();
+    count *= prepared.params.best_of * (1 + uint64_t{prepared.params.top_logprobs});
+    if (count <= limits.prompt_scores_max) return;
+    ApiError error = invalid_value(
+        "logprobs", "With 'echo' the request asks for " + std::to_string(count) +
+                        " logprobs of prompts; at most " +
+                        std::to_string(limits.prompt_scores_max) + " are given at once.");
+    error.suggestion = "Lower 'logprobs', or send the prompts in several requests.";
+    fields.fail(std::move(error));
+}
+
 void check_prompts(Fields& fields, RouteKind route, const RequestLimits& limits,
                    const Prepared& prepared) {
     const std::string_view param = route == RouteKind::kChat ? "messages" : "prompt";
@@ -28,17 +43,12 @@ void check_prompts(Fields& fields, RouteKind route, const RequestLimits& limits,
                        std::to_string(limits.flights_max) + " are taken at once."));
         return;
     }
-    for (const Prompt& prompt : prepared.prompts) {
-        if (prompt.ids->empty()) {
-            fields.wrong(param, "text or ids of at least one token");
-            return;
-        }
-        if (prompt.ids->size() >= prepared.model->context) {
-            fields.fail(
-                context_length_exceeded(param, prompt.ids->size(), prepared.model->context));
-            return;
-        }
+    if (is_inference(route) && prepared.prompts.size() != 1) {
+        return fields.wrong(param, "one string or one array of token ids");
     }
+    check_prompt_sizes(fields, param, prepared.prompts, *prepared.model,
+                       prepared.params.max_tokens != 0);
+    if (prepared.params.scores_prompt()) check_score_count(fields, limits, prepared);
 }
 
 }  // namespace
@@ -69,7 +79,11 @@ PrepareResult prepare(RouteKind route, std::string_view body, const ModelList& m
     if (route == RouteKind::kChat)
         read_chat_prompt(fields, limits, prepared);
     else
-        read_completions_prompt(fields, limits, prepared);
+        prepared.prompts = read_prompts(fields,
+                                        {.name = "prompt",
+                                         .keeps_echo = prepared.params.echo,
+                                         .may_be_empty = !is_inference(route)},
+                                        limits, *prepared.model);
     if (limits.strict) fields.refuse_unknown();
     if (!fields.failed()) check_prompts(fields, route, limits, prepared);
     if (fields.failed()) return *fields.error();

@@ -1,7 +1,7 @@
 // Preparing a generation: a request body becomes checked parameters and prompt token ids. The one
 // place where a client's JSON, chat template and tokenizer meet. Pure and bounded; large ones run
 // on pool threads, so it must not touch anything but its arguments.
-//   request_json.h -> generation_params.h -> chat_prompt.cc | completions_prompt.cc -> Prepared
+//   request_json.h -> generation_params.h -> chat_prompt.cc | prompt_input.h -> Prepared
 #pragma once
 
 #include <memory>
@@ -14,13 +14,9 @@
 #include "supervisor/frontend/api/errors.h"
 #include "supervisor/frontend/api/generation_params.h"
 #include "supervisor/frontend/api/model_catalog.h"
+#include "supervisor/frontend/api/prompt_input.h"
 
 namespace bitnetd::frontend {
-
-struct Prompt {
-    std::shared_ptr<const std::vector<uint32_t>> ids;
-    std::string echo;  // with `echo`: the caller's text
-};
 
 struct Prepared {
     RouteKind route = RouteKind::kChat;
@@ -52,8 +48,7 @@ OrderedJson read_tools(Fields& fields);
 std::optional<text::MarkedText> render_conversation(Fields& fields, const RequestLimits& limits,
                                                     const Model& model, Conversation conversation);
 
-// What a route does with its own fields. Errors go to `fields`.
+// The prompt of a chat. Errors go to `fields`.
 void read_chat_prompt(Fields& fields, const RequestLimits& limits, Prepared& prepared);
-void read_completions_prompt(Fields& fields, const RequestLimits& limits, Prepared& prepared);
 
 }  // namespace bitnetd::frontend

@@ -22,8 +22,9 @@ namespace bitnetd::frontend {
 struct ScoredToken {
     uint32_t id = 0;
     float logprob = 0;
-    std::string text;  // may be empty: no character was complete yet
-    std::vector<shm::Alternative> alternatives;
+    std::string text = {};  // may be empty: no character was complete yet
+    std::vector<shm::Alternative> alternatives = {};
+    bool has_logprob = true;  // false: the first of a prompt
 };
 
 class TextStream {

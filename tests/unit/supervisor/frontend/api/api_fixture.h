@@ -32,6 +32,7 @@ inline constexpr uint32_t kBot = 259;
 inline constexpr uint32_t kHello = 260;  // "hello"
 inline constexpr uint32_t kTestVocab = 261;
 inline constexpr uint32_t kTestContext = 64;
+inline constexpr uint32_t kTestHidden = 4;
 inline constexpr uint64_t kTestModelKey = 1;
 
 inline Ids bytes_as_ids(std::string_view text) {
@@ -72,7 +73,7 @@ inline std::vector<std::byte> make_test_image(
 
 inline std::shared_ptr<const Model> make_test_model(
     std::vector<std::byte> image_bytes = make_test_image(), std::string_view id = "tiny",
-    uint64_t key = kTestModelKey) {
+    uint64_t key = kTestModelKey, const ModelOptions& options = {}) {
     const auto image = std::make_shared<const std::vector<std::byte>>(std::move(image_bytes));
     shm::ModelMessage message{};
     message.model_key = key;
@@ -82,11 +83,16 @@ inline std::shared_ptr<const Model> make_test_model(
     shm::set_field(message.path, "/secret/place/tiny.gguf");
     message.facts.vocab = kTestVocab;
     message.facts.context = kTestContext;
+    message.facts.hidden = kTestHidden;
     message.facts.parameter_count = 12345;
+    message.facts.accuracy_count = 2;
+    message.facts.accuracy[0] = {"F16", 0.75f};
+    message.facts.accuracy[1] = {"I2_S", 0.875f};
+    message.facts.cross_validation = 0.5f;
     shm::set_field(message.facts.architecture, "bitnet-b1.58");
     shm::set_field(message.facts.quantization, "I2_S");
     shm::set_field(message.facts.digest, "0123456789abcdef0123456789abcdef");
-    auto model = Model::open(message, image, *image, {});
+    auto model = Model::open(message, image, *image, options);
     EXPECT_TRUE(model.ok()) << (model.ok() ? "" : model.error().message);
     return model.ok() ? std::move(model).value() : nullptr;
 }
@@ -257,13 +263,15 @@ class ApiTest : public testing::Test {
 
     TestBoard board_;
     Dispatcher dispatcher_{board_.writer(), 8};
-    Admission admission_{dispatcher_, 30'000};
+    Admission admission_{dispatcher_, {}};
     ModelCatalog catalog_;
     BoardSet boards_;
     Health health_{catalog_, dispatcher_, admission_, monotonic_ns()};
+    Machine machine_;
     ManualRunner tasks_;
-    Api api_{{dispatcher_, admission_, catalog_, boards_, health_, tasks_, board_.writer()},
-             ApiOptions{}};
+    Api api_{
+        {dispatcher_, admission_, catalog_, boards_, health_, machine_, tasks_, board_.writer()},
+        ApiOptions{}};
     std::shared_ptr<FakeWorkerState> worker_;
     uint64_t incarnation_ = 0;
     std::map<uint64_t, uint32_t> positions_;

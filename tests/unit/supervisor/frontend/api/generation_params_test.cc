@@ -187,8 +187,6 @@ TEST(GenerationParamsTest, WhatIsNotThereIsRefusedUnlessDefault) {
     }
     EXPECT_EQ(error_of({{"response_format", {{"type", "xml"}}}}, RouteKind::kChat)->code,
               "invalid_value");
-    EXPECT_EQ(error_of({{"echo", true}, {"logprobs", 1}}, RouteKind::kCompletions)->code,
-              "unsupported_parameter");
 }
 
 TEST(GenerationParamsTest, Defaults) {

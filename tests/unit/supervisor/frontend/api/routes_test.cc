@@ -11,8 +11,9 @@ namespace {
 class RoutesTest : public ApiTest {};
 
 TEST_F(RoutesTest, MethodsOfEveryRoute) {
-    const char* gets[] = {"/health", "/health/live", "/livez",     "/health/ready",  "/readyz",
-                          "/ready",  "/metrics",     "/v1/models", "/v1/models/tiny"};
+    const char* gets[] = {"/health",         "/health/live", "/livez",      "/health/ready",
+                          "/readyz",         "/ready",       "/metrics",    "/v1/models",
+                          "/v1/models/tiny", "/v1/stats",    "/v1/devices", "/v1/metrics"};
     add_worker();
     for (const char* path : gets) {
         EXPECT_EQ(send(Method::kGet, path).response->status, 200) << path;
@@ -22,7 +23,8 @@ TEST_F(RoutesTest, MethodsOfEveryRoute) {
         EXPECT_EQ(post.header("Allow"), "GET, HEAD, OPTIONS");
         EXPECT_EQ(send(Method::kDelete, path).response->status, 405) << path;
     }
-    for (const char* path : {"/v1/chat/completions", "/v1/completions"}) {
+    for (const char* path :
+         {"/v1/chat/completions", "/v1/completions", "/v1/inference", "/v1/inference/stream"}) {
         FakeExchange& get = send(Method::kGet, path);
         EXPECT_EQ(get.response->status, 405);
         EXPECT_EQ(get.header("Allow"), "POST, OPTIONS");
@@ -122,6 +124,21 @@ TEST_F(RoutesTest, Models) {
         const Json filtered = send(Method::kGet, std::string("/v1/models?") + query).body();
         EXPECT_EQ(filtered["total_count"], count) << query;
     }
+}
+
+TEST_F(RoutesTest, AModelAnswersToItsAliases) {
+    ModelOptions options;
+    options.aliases = {{"fast", "tiny"}, {"team/fast", "tiny"}, {"else", "org/other"}};
+    catalog_.add(make_test_model(make_test_image(), "tiny", kTestModelKey, options));
+    add_worker();
+    const Json list = send(Method::kGet, "/v1/models").body();
+    EXPECT_EQ(list["data"][0]["aliases"], Json::array({"fast", "team/fast"}));
+    EXPECT_EQ(send(Method::kGet, "/v1/models/team%2Ffast").body()["id"], "tiny");
+    EXPECT_EQ(send(Method::kGet, "/v1/models/else").response->status, 404);
+    FakeExchange& exchange = complete({{"prompt", "a"}, {"model", "fast"}, {"max_tokens", 1}});
+    produce_text(0, "x", shm::Finish::kLength);
+    EXPECT_EQ(exchange.body()["model"], "tiny");
+    EXPECT_EQ(complete({{"prompt", "a"}, {"model", "else"}}).response->status, 404);
 }
 
 TEST_F(RoutesTest, HealthFollowsWorkersAndTheSupervisor) {
