@@ -1,6 +1,6 @@
-// Goal: no request body, however malformed, makes prepare() or a text route crash, run away or hand
-//   on something that dispatch would not believe (ids beyond the vocabulary, an empty prompt, a
-//   full context) or that is no JSON.
+// Goal: no request body, however malformed, makes prepare(), prepare_embeddings() or a text route
+//   crash, run away or hand on something that dispatch would not believe (ids beyond the
+//   vocabulary, an empty prompt, a full context) or that is no JSON.
 // Method: the first byte picks the route and strictness, the rest is the body; against a tiny
 //   model.
 #include <cstdint>
@@ -11,13 +11,16 @@
 #include "common/text/utf8.h"
 #include "common/text/vocabulary_builder.h"
 #include "shm/control/text_field.h"
+#include "supervisor/frontend/api/embeddings_request.h"
 #include "supervisor/frontend/api/prepare.h"
+#include "supervisor/frontend/api/prompt_echo.h"
 #include "supervisor/frontend/api/text_routes.h"
 
 namespace bitnetd::frontend {
 namespace {
 
 constexpr uint32_t kContext = 256;
+constexpr uint32_t kHidden = 8;
 
 void require(bool condition) {
     if (!condition) std::abort();
@@ -58,11 +61,34 @@ const ModelList& models() {
         shm::set_field(message.id, "tiny");
         message.facts.vocab = 258;
         message.facts.context = kContext;
+        message.facts.hidden = kHidden;
         auto model = Model::open(message, image, *image, {});
         require(model.ok());
         return ModelList{std::move(model).value()};
     }();
     return list;
+}
+
+void check_ids(const Prompt& prompt, size_t count_max) {
+    require(!prompt.ids->empty() && prompt.ids->size() <= count_max);
+    for (const uint32_t id : *prompt.ids)
+        require(id < models()[0]->vocab);
+}
+
+// Every token that the caller sent gets its entry, and all of it is text.
+void check_echo(const Model& model, const Prompt& prompt) {
+    const uint32_t count = static_cast<uint32_t>(prompt.ids->size());
+    require(prompt.own_begin <= prompt.own_end && prompt.own_end <= count);
+    PromptEcho echo(model.vocabulary(), prompt);
+    FreshTokens scores;
+    for (uint32_t i = 1; i < count; ++i)
+        scores.add((*prompt.ids)[i], -1, {});
+    echo.take({scores.tokens, scores.alternatives});
+    require(echo.is_complete());
+    const auto entries = echo.take_entries();
+    require(entries.size() == prompt.own_end - prompt.own_begin);
+    for (const ScoredToken& entry : entries)
+        require(text::is_utf8(entry.text));
 }
 
 void check(const Prepared& prepared) {
@@ -75,13 +101,20 @@ void check(const Prepared& prepared) {
     for (const shm::LogitBias& bias : params.bias)
         require(bias.token < prepared.model->vocab);
     for (const Prompt& prompt : prepared.prompts) {
-        require(!prompt.ids->empty() && prompt.ids->size() < kContext);
-        for (const uint32_t id : *prompt.ids)
-            require(id < prepared.model->vocab);
+        check_ids(prompt, params.max_tokens == 0u ? kContext : kContext - 1);
         const uint32_t limit = prepared.position_limit(prompt);
         require(limit <= kContext && limit >= prompt.ids->size());
         require(params.echo || limit > prompt.ids->size());
+        if (params.scores_prompt()) check_echo(*prepared.model, prompt);
     }
+}
+
+void check(const EmbeddingsRequest& request) {
+    require(request.model != nullptr && !request.inputs.empty());
+    require(request.dimensions >= 1 && request.dimensions <= kHidden);
+    require(request.service.timeout_ms >= 1);
+    for (const Prompt& input : request.inputs)
+        check_ids(input, kContext);
 }
 
 void check_error(const ApiError& error) {
@@ -103,6 +136,12 @@ void fuzz_text_route(TextRoute route, std::string_view body, const RequestLimits
     require(nlohmann::json::accept(std::get<std::string>(answer)));
 }
 
+void fuzz_embeddings(std::string_view body, const RequestLimits& limits) {
+    const EmbeddingsResult result = prepare_embeddings(body, models(), limits);
+    if (const auto* request = std::get_if<EmbeddingsRequest>(&result)) return check(*request);
+    check_error(std::get<ApiError>(result));
+}
+
 }  // namespace
 }  // namespace bitnetd::frontend
 
@@ -112,6 +151,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string_view body(reinterpret_cast<const char*>(data + 1), size - 1);
     RequestLimits limits;
     limits.strict = (data[0] & 2) != 0;
+    if ((data[0] & 128) != 0) {  // 0x80, and strict 0x82
+        fuzz_embeddings(body, limits);
+        return 0;
+    }
     const uint8_t text_route =
         data[0] >> 2 & 3;  // '4'.. tokenize, '8'.. detokenize, '<'.. template
     if (text_route != 0) {
