@@ -85,26 +85,36 @@ inline void score_keys(HeadState* state, const float* q, const PageSpan<T>& page
     }
 }
 
-// score[p] *= factor[p] for all positions of the page.
-template <typename V>
-inline void scale_scores(HeadState& state, int32_t positions, const float* factor) {
-    for (int32_t p = 0; p < positions; p += 16) {
-        const int32_t count = positions - p < 16 ? positions - p : 16;
-        (V::load(state.score + p, count) * V::load(factor + p, count))
-            .store(state.score + p, count);
+// Products with keys become scores. Returns the largest of them and of all before.
+template <typename V, typename T>
+inline float scale_products(HeadState& state, const PageSpan<T>& page, float scale) {
+    V largest = V::all(state.largest);
+    for (int32_t p = 0; p < page.positions; p += 16) {
+        const int32_t count = page.positions - p < 16 ? page.positions - p : 16;
+        V score = V::load(state.score + p, count);
+        if constexpr (kScaled<T>) score = score * V::load(page.keys.scales + p, count);
+        score = score * V::all(scale);
+        score.store(state.score + p, count);
+        largest = V::select(count, V::max(score, largest), largest);
+    }
+    return largest.largest();
+}
+
+// Weights become factors of the values' codes.
+template <typename V, typename T>
+inline void scale_weights(HeadState& state, const PageSpan<T>& page) {
+    for (int32_t p = 0; p < page.positions; p += 16) {
+        const int32_t count = page.positions - p < 16 ? page.positions - p : 16;
+        const V scales = V::load(page.values.scales + p, count);
+        (V::load(state.score + p, count) * scales).store(state.score + p, count);
     }
 }
 
-// Turns a head's scores into weights, after what it has summed so far has been scaled to the new
+// Turns a head's products into weights, after what it has summed so far has been scaled to the new
 // largest score.
 template <typename V, typename T>
 inline void weigh_scores(HeadState& state, const PageSpan<T>& page, float scale) {
-    if constexpr (kScaled<T>) scale_scores<V>(state, page.positions, page.keys.scales);
-    float largest = state.largest;
-    for (int32_t p = 0; p < page.positions; ++p) {
-        state.score[p] *= scale;
-        largest = state.score[p] > largest ? state.score[p] : largest;
-    }
+    const float largest = scale_products<V>(state, page, scale);
     if (largest > state.largest) {
         const V shrink = exp_of(V::all(state.largest - largest));
         for (int32_t d = 0; d < page.row; d += 16)
@@ -158,7 +168,7 @@ inline void take_page(HeadState* state, const float* q, const PageSpan<T>& page,
     }
     if constexpr (kScaled<T>) {
         for (int i = 0; i < M; ++i)
-            scale_scores<V>(state[i], page.positions, page.values.scales);
+            scale_weights<V>(state[i], page);
     }
     constexpr int N = V::kTileSums / M;
     int32_t d = 0;
