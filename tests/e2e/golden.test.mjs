@@ -2,7 +2,8 @@
 // computed, token for token.
 // Method: every case of the golden file as token ids and as text or messages; with logprobs, the
 // chosen tokens' values are compared within the tolerance the file states. Then the same model as
-// TQ2_0, as F16, with an output screen and, where the larger set is at hand, as a checkpoint.
+// TQ2_0, as F16, with an output screen, with keys and values in eight bits and, where the larger set
+// is at hand, as a checkpoint.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -75,6 +76,32 @@ test('the same tokens from F16', async () => {
 
 test('the same tokens with an output screen', () =>
   continuesAllCases(demoModel, ['--model.output_screen', 'on']));
+
+// Rounded keys and values move the logits by some 0.3: an answer may leave the golden path, but only
+// where the two best tokens are nearly alike.
+test('keys and values in eight bits: the same tokens up to a small margin', async () => {
+  const eight = await Server.start(['--kv.type=int8']);
+  let same = 0;
+  for (const [index, testCase] of golden.cases.entries()) {
+    const body = { prompt: testCase.prompt_ids, max_tokens: 64, temperature: 0, logprobs: 0 };
+    const [plain, answer] = [await request(server, 'POST', '/v1/completions', body),
+      await request(eight, 'POST', '/v1/completions', body)];
+    assert.equal(answer.status, 200, answer.text);
+    assert.match(answer.json.system_fingerprint, /-f32x16-int8-/);
+    const expected = plain.json.choices[0].logprobs.tokens;
+    const found = answer.json.choices[0].logprobs.tokens;
+    const first = testCase.steps.findIndex((_, i) => found[i] !== expected[i]);
+    if (first === -1) {
+      assert.equal(answer.json.choices[0].text, testCase.greedy_text, `case ${index}`);
+      same += 1;
+    } else {
+      const { margin } = testCase.steps[first];
+      assert.ok(margin < 0.2, `case ${index}: leaves at step ${first}, whose margin is ${margin}`);
+    }
+  }
+  assert.ok(same >= golden.cases.length / 2, `${same} of ${golden.cases.length} answers are the same`);
+  await eight.stop();
+});
 
 const checkpoint = path.join(root, '../shared/demo-model/hf');
 test('the same tokens from safetensors', { skip: !existsSync(checkpoint) && `no checkpoint at ${checkpoint}` }, () =>
