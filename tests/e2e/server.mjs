@@ -112,6 +112,25 @@ export class Server {
     return this.children('bitnetd-worker');
   }
 
+  // The sum of a counter or gauge over all processes.
+  async metric(name) {
+    const { text } = await request(this, 'GET', '/metrics');
+    return [...text.matchAll(new RegExp(`^${name}\\{[^}]*\\} (\\d+)`, 'gm'))]
+      .reduce((sum, [, value]) => sum + Number(value), 0);
+  }
+
+  // Kills the one worker as soon as it has begun with what is asked of it, and waits until that was
+  // given to another.
+  async killBusyWorker() {
+    const steps = await this.metric('bitnet_steps_total');
+    const resumed = await this.metric('bitnet_generations_resumed_total');
+    while (await this.metric('bitnet_steps_total') === steps);
+    process.kill(this.workers()[0], 'SIGKILL');
+    while (await this.metric('bitnet_generations_resumed_total') === resumed) {
+      if (await this.metric('bitnet_active_requests') === 0) throw new Error('it had nothing left to do');
+    }
+  }
+
   // Ends the server with TERM and checks that it ended well and that no sanitizer spoke.
   async stop() {
     if (!this.exit) this.process.kill('SIGTERM');

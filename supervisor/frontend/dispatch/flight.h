@@ -106,8 +106,8 @@ struct FlightStart {
 
 // The receiver of a flight's news. Called on the loop thread, outside of any ring. A sink may
 // cancel its own or other flights from within a call; after on_end(), or after
-// Dispatcher::cancel(), it is never called again. on_started() comes first if it comes: a flight
-// may end without it.
+// Dispatcher::cancel(), it is never called again. on_started() comes once, before the
+// first token, unless the flight ends before; scores of the prompt may come before it.
 class FlightSink {
   public:
     virtual ~FlightSink() = default;
