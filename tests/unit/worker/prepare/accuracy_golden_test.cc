@@ -27,7 +27,8 @@ void check_model(const PreparedModel& model) {
     const auto full = full_accuracy(model.preparation(), model.segment(), {}, {});
     ASSERT_TRUE(full.ok()) << full.error().message;
     EXPECT_TRUE(full->self_test.ok()) << full->self_test.error().message;
-    ASSERT_EQ(full->matrices.size(), sampled->size());
+    ASSERT_EQ(full->matrices.size(), sampled->matrices.size());
+    EXPECT_GT(sampled->cross_validation, kRatioExpected);
     for (const MatrixAccuracy& worst : worst_by_type(full->matrices)) {
         std::printf("%-10s %.7f length %.5f  %s\n", std::string(quant::name_of(worst.type)).c_str(),
                     worst.ratio, worst.length, worst.tensor.c_str());
