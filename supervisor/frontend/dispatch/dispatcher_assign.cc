@@ -130,13 +130,13 @@ void Dispatcher::dispatch(Flight& flight, Worker& worker, uint64_t now_ns) {
 uint64_t Dispatcher::pace_ns(uint64_t model_key, uint64_t now_ns) const {
     const auto found = paces_.find(model_key);
     if (found == paces_.end()) return 0;
-    if (const auto pace = found->second.departures.pace_ns(now_ns)) return *pace;
-    // Nobody had to wait yet: as many leave as can be there at once, in the time that they take.
+    // As many leave as can be there at once, in the time that they take.
     uint64_t places = 0;
     for (const auto& [incarnation, worker] : workers_) {
         if (worker.facts.model_key == model_key) places += worker.facts.credits;
     }
-    return places == 0 ? 0 : static_cast<uint64_t>(found->second.mean_service_ns) / places;
+    const auto service_ns = static_cast<uint64_t>(found->second.mean_service_ns);
+    return found->second.departures.pace_ns(places == 0 ? 0 : service_ns / places, now_ns);
 }
 
 uint64_t Dispatcher::wait_ns(uint64_t model_key, Priority priority, uint64_t now_ns) const {

@@ -31,12 +31,12 @@ bool Promises::keep(const PromptDigest& digest, uint64_t now_ns) {
     return true;
 }
 
-double Promises::expected(uint64_t now_ns, uint64_t ahead_ns) {
+double Promises::expected(uint64_t now_ns, uint64_t window_ns) {
     constexpr uint64_t kCountedAgainNs = 5 * kNsPerMs;
     if (counted_ns_ != 0 && now_ns < counted_ns_ + kCountedAgainNs) return expected_;
     expire(now_ns);
-    const auto first = by_time_.lower_bound(now_ns - std::min(now_ns, kAwaitedNs));
-    const auto told = std::distance(first, by_time_.upper_bound(now_ns + ahead_ns));
+    const auto first = by_time_.lower_bound(now_ns - std::min(now_ns, window_ns));
+    const auto told = std::distance(first, by_time_.upper_bound(now_ns + window_ns));
     counted_ns_ = now_ns;
     expected_ = static_cast<double>(told) * kept_share_;
     return expected_;

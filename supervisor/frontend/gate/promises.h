@@ -20,8 +20,7 @@ class Promises {
     static constexpr size_t kPromisesMax = 65'536;
     // Who comes this much too early is on time: clocks and timers are not exact.
     static constexpr uint64_t kEarlyNs = 20 * kNsPerMs;
-    // After this no room is kept any more; after that the promise is broken by its client.
-    static constexpr uint64_t kAwaitedNs = kNsPerS;
+    // After this the promise is broken by its client.
     static constexpr uint64_t kLateNs = 10 * kNsPerS;
 
     // When to come: not before `earliest_ns`, and `pace_ns` behind the promise before, or less in
@@ -31,21 +30,21 @@ class Promises {
     // It has come back in time: the promise is used up.
     bool keep(const PromptDigest& digest, uint64_t now_ns);
 
-    // How many are expected within `ahead_ns`: of those told so, the share that usually comes.
-    // Counted anew every few milliseconds.
-    double expected(uint64_t now_ns, uint64_t ahead_ns);
+    // How many are expected about now: of those told to come within `window_ns` before or behind,
+    // the share that usually comes. Counted anew every few milliseconds.
+    double expected(uint64_t now_ns, uint64_t window_ns);
     // Of those told to come, the share that does, lately.
     double kept_share() const { return kept_share_; }
     size_t count() const { return by_time_.size(); }
 
   private:
-    void settle(bool kept) { kept_share_ += ((kept ? 1.0 : 0.0) - kept_share_) / 32; }
+    void settle(bool kept) { kept_share_ += ((kept ? 1.0 : 0.0) - kept_share_) / 16; }
     void expire(uint64_t now_ns);
 
     std::multimap<PromptDigest, uint64_t> by_digest_;  // to its time
     std::multimap<uint64_t, PromptDigest> by_time_;
     uint64_t last_ns_ = 0;  // the latest time that was promised
-    double kept_share_ = 0.5;
+    double kept_share_ = 1;
     uint64_t counted_ns_ = 0;  // when `expected_` was counted
     double expected_ = 0;
 };

@@ -89,8 +89,7 @@ TEST_F(BusyAdmissionTest, AFullQueueSaysWhenAtTheMeasuredPace) {
     measure(2);
     EXPECT_EQ(dispatcher_.room(), 0u);
     EXPECT_EQ(check().refusal, Refusal::kQueueFull);
-    EXPECT_EQ(check().retry_after_ms, 14'000u)
-        << "two wait and one more, each four seconds, half a promise behind the one before";
+    EXPECT_EQ(check().retry_after_ms, 16'000u) << "as before, and one promise behind that";
 }
 
 TEST_F(BusyAdmissionTest, NobodyIsTakenInToWaitLongerThanAllowed) {
