@@ -237,7 +237,7 @@ bool Api::is_admitted(Exchange& exchange, Applicant applicant, const std::vector
 
 // Too many bodies are being looked at already: when there is room again, at the measured pace.
 void Api::refuse_preparation(Exchange& exchange) {
-    const uint64_t pace_ns = preparations_.pace_ns(monotonic_ns()).value_or(kNsPerMs);
+    const uint64_t pace_ns = preparations_.pace_ns(kNsPerMs, monotonic_ns());
     refuse(exchange, {Refusal::kQueueFull, std::max<uint64_t>(1, preparing_ * pace_ns / kNsPerMs)});
 }
 
