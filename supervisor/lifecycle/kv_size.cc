@@ -9,6 +9,15 @@
 #include "shm/segment/segment.h"
 
 namespace bitnetd::supervisor {
+namespace {
+
+// A tenth is left for everyone else, and a roll starts a worker on new weights before it ends one.
+uint64_t free_share(uint64_t available_bytes, uint64_t weights_bytes, uint64_t worker_count) {
+    const uint64_t usable = available_bytes - available_bytes / 10;
+    return (usable - std::min(usable, weights_bytes)) / (std::max<uint64_t>(worker_count, 1) + 1);
+}
+
+}  // namespace
 
 KvSize kv_size(const Params& params, const shm::ModelFacts& facts, uint64_t available_bytes,
                uint64_t worker_count) {
@@ -22,7 +31,7 @@ KvSize kv_size(const Params& params, const shm::ModelFacts& facts, uint64_t avai
     // pass 2^64: saturate.
     const auto wanted = checked_mul(size.token_bytes, context * params.worker_slots_max);
     size.wanted_bytes = std::min(wanted.value_or(UINT64_MAX), shm::kSegmentBytesMax);
-    const uint64_t share = available_bytes / 4 / std::max<uint64_t>(worker_count, 1);
+    const uint64_t share = free_share(available_bytes, facts.weights_bytes, worker_count);
     const uint64_t bytes =
         params.kv_bytes != 0 ? params.kv_bytes : std::min(size.wanted_bytes, share);
     size.bytes = std::clamp(round_up(bytes, shm::kHugePageBytes), shm::kHugePageBytes,

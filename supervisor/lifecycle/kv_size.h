@@ -15,7 +15,8 @@ struct KvSize {
 };
 
 // kv.bytes as it is when set. Otherwise slots_max sequences of full context, at most a worker's
-// share (of worker_count) in a quarter of available_bytes. `facts` were checked by the model store.
+// share (of worker_count, and one more that a roll starts beside them) in nine tenths of
+// available_bytes, less once more the model's weights. `facts` were checked by the model store.
 KvSize kv_size(const Params& params, const shm::ModelFacts& facts, uint64_t available_bytes,
                uint64_t worker_count);
 

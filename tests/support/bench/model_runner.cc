@@ -30,7 +30,7 @@ Result<std::unique_ptr<ModelRunner>> ModelRunner::create(std::span<const std::by
     out->cache_ = std::make_unique<worker::KvCache>(layout, out->arena_.mutable_view(),
                                                     options.sequences, options.positions);
     for (uint32_t slot = 0; slot < options.sequences; ++slot) {
-        if (!out->cache_->reserve(slot, options.positions)) return invalid("too few KV pages");
+        if (!out->cache_->pages().grow(slot, options.positions)) return invalid("too few KV pages");
     }
     out->engine_ = std::make_unique<worker::TransformerEngine>(
         out->weights_, options.kernels, options.pool, out->cache_->layout(), options.step_tokens);
@@ -86,7 +86,7 @@ void ModelRunner::rewind(uint32_t count) {
 }
 
 void ModelRunner::add_row(uint32_t sequence, uint32_t position) {
-    rows_.push_back({ids_[sequence][position], position, cache_->pages(sequence)});
+    rows_.push_back({ids_[sequence][position], position, cache_->table(sequence)});
 }
 
 void ModelRunner::add_draw(uint32_t sequence) {

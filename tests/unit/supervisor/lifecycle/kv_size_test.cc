@@ -39,11 +39,14 @@ TEST(KvSize, HeadsArePadded) {
     EXPECT_EQ(kv_size(params, facts, 0, 1).token_bytes, 2u * 30 * 5 * 32 * 4);
 }
 
-TEST(KvSize, QuarterOfWhatIsFreeIsSplitOverTheWorkers) {
+TEST(KvSize, WhatIsFreeIsSplitOverTheWorkersWithRoomForARoll) {
     Params params;
-    const KvSize size = kv_size(params, two_billion(), 16 * 1024 * kMiB, 2);
-    EXPECT_EQ(size.bytes, 2 * 1024 * kMiB);
+    shm::ModelFacts facts = two_billion();
+    facts.weights_bytes = 1500 * kMiB;
+    const KvSize size = kv_size(params, facts, 20'000 * kMiB, 2);
+    EXPECT_EQ(size.bytes, 5'500 * kMiB);  // three of them, the weights again, a tenth of all
     EXPECT_GT(size.wanted_bytes, size.bytes);
+    EXPECT_EQ(kv_size(params, facts, 1'000 * kMiB, 2).bytes, shm::kHugePageBytes);
 }
 
 TEST(KvSize, SmallModelTakesOnlyWhatItCanUse) {
