@@ -75,7 +75,11 @@ TEST_F(IntakeTest, RefusesEveryWrongField) {
         [](auto& r) { r.logprobs = shm::kLogprobsMax + 1; },
         [](auto& r) { r.priority = 3; },
         [](auto& r) { r.flags = 1u << 31; },
-        [](auto& r) { r.flags = shm::kScorePrompt; },
+        [](auto& r) { r.flags = shm::kWantEmbedding; },  // with tokens to be drawn
+        [](auto& r) {
+            r.flags = shm::kWantEmbedding | shm::kScorePrompt;
+            r.position_limit = 3;
+        },
         [](auto& r) { r.temperature = -1; },
         [](auto& r) { r.temperature = kNan; },
         [](auto& r) { r.temperature = kInfinity; },

@@ -196,8 +196,9 @@ TEST(Scheduler, WhatSequencesShareIsComputedOnce) {
     EXPECT_EQ(world.step(), (std::vector<Row>{{0, 0, 14, true}}));
     EXPECT_EQ(
         world.step(),
-        (std::vector<Row>{{0, 14, 1, true}, {1, 12, 2, true}, {2, 12, 2, true}, {3, 12, 2, true}}));
-    EXPECT_EQ(world.scheduler.reused(3), 12u);
+        (std::vector<Row>{{0, 14, 1, true}, {1, 13, 1, true}, {2, 13, 1, true}, {3, 13, 1, true}}));
+    EXPECT_EQ(world.copies, 3u);  // of the page with position 12
+    EXPECT_EQ(world.scheduler.reused(3), 13u);
 }
 
 TEST(Scheduler, AShortPromptNeedNotWaitForALongOne) {
