@@ -64,8 +64,8 @@ Verdict Admission::check(const Applicant& applicant, uint64_t now_ns) {
     return check_room(applicant, models_[applicant.model_key], now_ns);
 }
 
-// A newcomer finds room beside those who were told to come about now; one of these only needs a
-// place at all.
+// An idle worker takes anyone. Where there is a queue, a newcomer finds room in it beside those who
+// were told to come about now; one of these only needs a place at all.
 Verdict Admission::check_room(const Applicant& applicant, ModelState& state, uint64_t now_ns) {
     const uint64_t key = applicant.model_key;
     const uint64_t wait_ns = dispatcher_.wait_ns(key, applicant.priority, now_ns);
@@ -76,7 +76,9 @@ Verdict Admission::check_room(const Applicant& applicant, ModelState& state, uin
     if (!is_in_time && wait_ns == 0) return {Refusal::kDeadline, bounded_ms(prefill_ns)};
     const bool has_promise = state.promises.keep(applicant.digests.front(), now_ns);
     const double others_ns =
-        has_promise ? 0 : state.promises.expected(now_ns, limit_ns) * static_cast<double>(pace_ns);
+        has_promise || wait_ns == 0
+            ? 0
+            : state.promises.expected(now_ns, limit_ns) * static_cast<double>(pace_ns);
     const uint64_t wait_most_ns = has_promise ? 2 * limit_ns : limit_ns;
     const bool has_place = dispatcher_.room() >= applicant.flights;
     const bool waits_too_long = wait_ns + static_cast<uint64_t>(others_ns) > wait_most_ns;
