@@ -130,8 +130,7 @@ TEST(SettingsCheck, AliasesNameModelsThatAreThere) {
     };
     EXPECT_EQ(refused({"fast=c"}),
               "server.alias: \"fast=c\": there is no model \"c\"; there are \"a\", \"org/b\"");
-    EXPECT_EQ(refused({"a=org/b"}),
-              "server.alias: \"a=org/b\": a model is called \"a\" already");
+    EXPECT_EQ(refused({"a=org/b"}), "server.alias: \"a=org/b\": a model is called \"a\" already");
     EXPECT_EQ(refused({"f=a", "f=org/b"}),
               "server.alias: \"f\" is there twice, for \"a\" and \"org/b\"");
     EXPECT_EQ(refused({"fast"}), "server.alias: expected NAME=ID, found \"fast\"");
