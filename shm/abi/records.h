@@ -122,7 +122,7 @@ struct TokenRecord {
     float logprob;  // of `token`; valid with kWantLogprobs
     Finish finish;
     uint16_t alternatives_count;  // <= 20, descending by logprob
-    uint32_t reserved;            // zero
+    uint32_t step;                // of the worker's steps, modulo 2^32, the one that drew it
 };
 static_assert(sizeof(TokenRecord) == 32 && sizeof(Alternative) == 8);
 

@@ -40,18 +40,26 @@ test('the same answers in every mode, and guesses that come true', async () => {
   for (const mode of ['off', 'on', 'auto']) {
     const server = await Server.start(['--speculation.mode', mode]);
     answers[mode] = [];
+    let steps = 0;
+    let tokens = 0;
     for (const body of requests) {
       const answer = await request(server, 'POST', '/v1/completions', body);
       assert.equal(answer.status, 200, answer.text);
       const { choices, usage } = answer.json;
+      steps += usage.performance.decode_iterations;
+      tokens += usage.completion_tokens;
       answers[mode].push({ choices, completion_tokens: usage.completion_tokens });
     }
     const streamed = await streamCompletion(server, requests[0]);
     assert.equal(streamed.text, answers[mode][0].choices[0].text);
-    if (mode === 'off') assert.equal(await drafted(server), 0);
+    if (mode === 'off') {
+      assert.equal(await drafted(server), 0);
+      assert.equal(steps, tokens);
+    }
     if (mode === 'on') {
       assert.ok((await accepted(server)) > 0);
       assert.ok((await drafted(server)) >= (await accepted(server)));
+      assert.ok(steps < tokens, `${steps} steps for ${tokens} tokens`);
     }
     await server.stop();
   }

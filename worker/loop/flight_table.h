@@ -47,6 +47,7 @@ struct Flight {
     uint32_t guessed_count = 0;    // ids behind id_count that the coming step is guessed to draw
     uint32_t drawn_count = 0;      // tokens of its last step; the last is at position id_count - 1
     uint32_t published_count = 0;  // of drawn_count
+    uint32_t drawn_step = 0;       // which step that was
     std::array<Drawn, kDraftTokensMax + 1> drawn;
 
     bool is_complete() const { return id_count == ids_expected && bias_count == bias_expected; }

@@ -30,7 +30,7 @@ bool publish_token(const Flight& flight, Peer& peer, std::span<const uint32_t> e
                                      .logprob = scored ? scores.logprob : 0,
                                      .finish = finish_of(flight, drawn.token, position, end_ids),
                                      .alternatives_count = static_cast<uint16_t>(count),
-                                     .reserved = 0};
+                                     .step = flight.drawn_step};
     return peer.publish(shm::RecordType::kToken, shm::bytes_of(record),
                         std::as_bytes(std::span(scores.alternatives).first(count)));
 }

@@ -177,6 +177,7 @@ void StepLoop::compute(const Plan& plan) {
     board_.begin_step(step_flights_, begun_ns);
     engine_.step(rows_, draws_);
     board_.end_step();
+    ++steps_;
     note_step(plan, monotonic_ns() - begun_ns);
 }
 
@@ -252,6 +253,7 @@ void StepLoop::take_tokens(const PlanEntry& entry) {
     Flight& flight = flights_[entry.slot];
     flight.drawn_count = 0;
     flight.published_count = 0;
+    flight.drawn_step = steps_;
     uint32_t row = 0;
     while (row <= entry.drafts && take_token(entry, row))
         ++row;

@@ -125,6 +125,7 @@ class StepLoop {
     std::vector<Draw> draws_;
     std::vector<shm::StepFlight> step_flights_;
 
+    uint32_t steps_ = 0;  // computed, modulo 2^32
     uint64_t control_read_ns_ = 0;
     uint64_t orphaned_until_ns_ = 0;  // 0: we have a supervisor
     std::atomic<bool> drain_asked_{false};

@@ -33,7 +33,7 @@ struct Usage {
     uint64_t first_token_ns = 0;     // since the request was received
     uint64_t total_ns = 0;           // likewise, until now
     uint64_t decode_ns = 0;          // from the end of prefill to the last token
-    uint64_t decode_iterations = 0;  // tokens of the longest choice
+    uint64_t decode_iterations = 0;  // steps that drew tokens, of the choice with most
     uint64_t decoded_tokens = 0;     // all but the first of each choice, which ends prefill
 
     // What was used, whatever was preferred.

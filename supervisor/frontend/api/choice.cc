@@ -68,7 +68,8 @@ void Choice::take(const TokenBatch& batch) {
     bool stopped = false;
     for (size_t i = 0; i < batch.tokens.size() && !stopped; ++i) {
         const Token& token = batch.tokens[i];
-        ++token_count;
+        if (token_count++ == 0 || token.step != last_step_) ++step_count;
+        last_step_ = token.step;
         logprob_sum += static_cast<double>(token.logprob);
         const auto others =
             batch.alternatives.subspan(token.alternatives_first, token.alternatives_count);

@@ -53,6 +53,7 @@ class Choice final : public FlightSink {
     std::string text;                 // not yet taken by the owner
     std::vector<ScoredToken> scores;  // likewise
     uint64_t token_count = 0;         // up to the one that completed a stop string
+    uint64_t step_count = 0;          // of the worker's steps, those that drew them
     double logprob_sum = 0;
     uint64_t first_token_ns = 0;
     uint64_t last_token_ns = 0;
@@ -69,6 +70,7 @@ class Choice final : public FlightSink {
     std::optional<ScoredToken> end_score_;  // then: of the end-of-generation token
     bool has_echoed_ = false;
 
+    uint32_t last_step_ = 0;  // that drew a token
     std::vector<Token> held_;
     std::vector<shm::Alternative> held_alternatives_;
     bool held_ends_with_eog_ = false;

@@ -273,7 +273,7 @@ Usage Generation::usage() const {
     uint64_t last_ns = 0;
     for (const auto& choice : choices_) {
         usage.completion_tokens += choice->token_count;
-        usage.decode_iterations = std::max(usage.decode_iterations, choice->token_count);
+        usage.decode_iterations = std::max(usage.decode_iterations, choice->step_count);
         if (choice->first_token_ns == 0) continue;
         usage.decoded_tokens += choice->token_count - 1;
         first_ns = std::min(first_ns, choice->first_token_ns);

@@ -181,7 +181,7 @@ void Dispatcher::take_token(Worker& worker, const shm::TokenRecord& record,
         return;
     }
 
-    flight->fresh.add(record.token, record.logprob, alternatives);
+    flight->fresh.add(record.token, record.logprob, alternatives, record.step);
     flight->produced.push_back(record.token);
     flight->produced_since_death = true;
     if (flight->first_token_ns == 0) {
@@ -220,7 +220,7 @@ void Dispatcher::take_prompt_scores(Worker& worker, const shm::PromptScoresRecor
         const PromptScore& score = scores[position - record.first_position];
         flight->fresh_scores.add(
             (*flight->spec.prompt)[position], score.logprob,
-            alternatives.subspan(score.alternatives_first, score.alternatives_count));
+            alternatives.subspan(score.alternatives_first, score.alternatives_count), 0);
         flight->produced_since_death = true;
     }
     flight->has_scores = flight->scored_count == flight->prompt_count();

@@ -73,6 +73,7 @@ struct Token {
     float logprob = 0;                // with kWantLogprobs
     uint32_t alternatives_first = 0;  // into TokenBatch::alternatives
     uint32_t alternatives_count = 0;
+    uint32_t step = 0;  // TokenRecord::step; 0 for a score
 };
 
 // Tokens of one flight that arrived in one turn of the loop, in order. Valid during the call.
@@ -87,9 +88,9 @@ struct FreshTokens {
     std::vector<Token> tokens;
     std::vector<shm::Alternative> alternatives;
 
-    void add(uint32_t id, float logprob, std::span<const shm::Alternative> others) {
+    void add(uint32_t id, float logprob, std::span<const shm::Alternative> others, uint32_t step) {
         tokens.push_back({id, logprob, static_cast<uint32_t>(alternatives.size()),
-                          static_cast<uint32_t>(others.size())});
+                          static_cast<uint32_t>(others.size()), step});
         alternatives.insert(alternatives.end(), others.begin(), others.end());
     }
 };

@@ -33,6 +33,7 @@ TEST_F(CompletionsTest, WholeAnswer) {
     EXPECT_EQ(body["usage"]["completion_tokens"], 3);
     EXPECT_EQ(body["usage"]["total_tokens"], 6);
     EXPECT_EQ(body["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
+    EXPECT_EQ(body["usage"]["performance"]["decode_iterations"], 3) << "one token in each step";
     for (const char* name : {"queue_ms", "prefill_ms", "decode_ms", "decode_iterations",
                              "tokens_per_second", "time_to_first_token_ms"}) {
         EXPECT_TRUE(body["usage"]["performance"][name].is_number()) << name;

@@ -40,7 +40,8 @@ struct FakeWorkerState {
 
     void publish_token(uint64_t flight, uint32_t attempt, uint32_t position, uint32_t token,
                        shm::Finish finish = shm::Finish::kNone) {
-        const shm::TokenRecord record{flight, attempt, position, token, -0.5f, finish, 0, 0};
+        const shm::TokenRecord record{flight, attempt, position, token,
+                                      -0.5f,  finish,  0,        /*step=*/position};
         published.push_back([record](WorkerEvents& events) { events.on_token(record, {}); });
     }
     void publish_started(uint64_t flight, uint32_t attempt, uint64_t now_ns) {
