@@ -201,7 +201,7 @@ void FakeFrontend::take_scores(std::span<const std::byte> payload) {
         score.alternatives.resize(load<uint32_t>(payload.data() + 4));
         const size_t bytes = score.alternatives.size() * sizeof(shm::Alternative);
         ASSERT_GE(payload.size(), 8 + bytes);
-        std::memcpy(score.alternatives.data(), payload.data() + 8, bytes);
+        if (bytes > 0) std::memcpy(score.alternatives.data(), payload.data() + 8, bytes);
         payload = payload.subspan(8 + bytes);
     }
     ASSERT_TRUE(payload.empty());
