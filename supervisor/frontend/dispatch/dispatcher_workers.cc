@@ -220,7 +220,7 @@ void Dispatcher::take_prompt_scores(Worker& worker, const shm::PromptScoresRecor
         const PromptScore& score = scores[position - record.first_position];
         flight->fresh_scores.add(
             (*flight->spec.prompt)[position], score.logprob,
-            alternatives.subspan(score.alternatives_first, score.alternatives_count), 0);
+            alternatives.subspan(score.alternatives_first, score.alternatives_count));
         flight->produced_since_death = true;
     }
     flight->has_scores = flight->scored_count == flight->prompt_count();

@@ -88,7 +88,8 @@ struct FreshTokens {
     std::vector<Token> tokens;
     std::vector<shm::Alternative> alternatives;
 
-    void add(uint32_t id, float logprob, std::span<const shm::Alternative> others, uint32_t step) {
+    void add(uint32_t id, float logprob, std::span<const shm::Alternative> others,
+             uint32_t step = 0) {
         tokens.push_back({id, logprob, static_cast<uint32_t>(alternatives.size()),
                           static_cast<uint32_t>(others.size()), step});
         alternatives.insert(alternatives.end(), others.begin(), others.end());
