@@ -5,13 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Server, request } from './server.mjs';
 
-async function counter(server, name) {
-  const { text } = await request(server, 'GET', '/metrics');
-  return [...text.matchAll(new RegExp(`^${name}\\{[^}]*\\} (\\d+)`, 'gm'))]
-    .reduce((sum, [, value]) => sum + Number(value), 0);
-}
-
-const prefilled = (server) => counter(server, 'bitnet_prefill_tokens_total');
+const prefilled = (server) => server.metric('bitnet_prefill_tokens_total');
 const ids = (count, seed) => Array.from({ length: count }, (_, i) => 100 + ((i * 7919 + seed * 31) % 700));
 const complete = (server, body) => request(server, 'POST', '/v1/completions',
   { temperature: 0.7, seed: 5, ignore_eos: true, ...body });
@@ -64,7 +58,7 @@ test('with too little KV memory sequences start over and end with the same texts
     '--dispatch.wait_max_ms', '60000']);
   const texts = await Promise.all(bodies.map((body) => textOf(server, body)));
   assert.deepEqual(texts, expected);
-  assert.ok(await counter(server, 'bitnet_preemptions_total') > 0, 'no sequence had to give way');
+  assert.ok(await server.metric('bitnet_preemptions_total') > 0, 'no sequence had to give way');
   await server.stop();
 });
 

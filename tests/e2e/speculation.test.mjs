@@ -5,15 +5,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Server, golden, request, streamCompletion } from './server.mjs';
 
-async function counter(server, name) {
-  const { text } = await request(server, 'GET', '/metrics');
-  const values = [...text.matchAll(new RegExp(`^${name}\\{[^}]*\\} (\\d+)`, 'gm'))];
-  assert.equal(values.length, 1, text);
-  return Number(values[0][1]);
-}
-
-const drafted = (server) => counter(server, 'bitnet_speculation_drafted_tokens_total');
-const accepted = (server) => counter(server, 'bitnet_speculation_accepted_tokens_total');
+const drafted = (server) => server.metric('bitnet_speculation_drafted_tokens_total');
+const accepted = (server) => server.metric('bitnet_speculation_accepted_tokens_total');
 
 test('the golden texts, each token drafted or not', async () => {
   const server = await Server.start(['--speculation.mode', 'on']);
