@@ -87,7 +87,5 @@ test('who is refused and comes back when told finds room', async () => {
   await Promise.all(Array.from({ length: 40 }, (_, i) => client(10 + i)));
   assert.ok(refused > 0, 'all found room at once');
   assert.ok(refusedAgain < refused, `${refusedAgain} came back in vain, ${refused} were told to come`);
-  const late = await complete(server, { prompt: [5], max_tokens: 10, timeout_ms: 100 });
-  assert.ok([200, 408, 503].includes(late.status), late.text);
   await server.stop();
 });

@@ -226,7 +226,7 @@ bool Api::is_admitted(Exchange& exchange, Applicant applicant, const std::vector
     std::vector<PromptDigest> digests;
     for (const Prompt& prompt : prompts) {
         digests.push_back(digest_of(*prompt.ids));
-        applicant.prompt_tokens = std::max<uint64_t>(applicant.prompt_tokens, prompt.ids->size());
+        if (prompt.ids->size() > applicant.prompt.size()) applicant.prompt = *prompt.ids;
     }
     applicant.digests = digests;
     const Verdict verdict = parts_.admission.check(applicant, monotonic_ns());

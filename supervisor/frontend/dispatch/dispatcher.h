@@ -80,8 +80,9 @@ class Dispatcher {
     uint64_t pace_ns(uint64_t model_key, uint64_t now_ns) const;
     // From a flight's dispatch to its end, on the average of the last ones; 0: none has ended.
     uint64_t service_ns(uint64_t model_key) const;
-    // Of a prompt token, on the fastest worker of the model; 0: not measured yet.
-    uint64_t prompt_token_ns(uint64_t model_key) const;
+    // Of a prompt, on the worker of the model that would have it first, what it may still have in
+    // its cache counted; 0: not measured yet.
+    uint64_t prefill_ns(uint64_t model_key, std::span<const uint32_t> prompt) const;
     bool has_ready_worker(uint64_t model_key) const;
     bool is_quarantined(const PromptDigest& digest, uint64_t now_ns) {
         return quarantine_.refuses(digest, now_ns);

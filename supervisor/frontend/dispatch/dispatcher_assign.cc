@@ -156,14 +156,16 @@ uint64_t Dispatcher::service_ns(uint64_t model_key) const {
     return found == paces_.end() ? 0 : static_cast<uint64_t>(found->second.mean_service_ns);
 }
 
-uint64_t Dispatcher::prompt_token_ns(uint64_t model_key) const {
-    uint64_t least = 0;
+uint64_t Dispatcher::prefill_ns(uint64_t model_key, std::span<const uint32_t> prompt) const {
+    const std::vector<uint64_t> names = prefix_names(prompt);
+    std::optional<uint64_t> least;
     for (const auto& [incarnation, worker] : workers_) {
-        const uint64_t row_ns = worker.port->load().row_ns;
-        if (worker.facts.model_key != model_key || row_ns == 0) continue;
-        least = least == 0 ? row_ns : std::min(least, row_ns);
+        if (worker.facts.model_key != model_key) continue;
+        const uint64_t known = worker.prefixes.tokens_known(names);
+        const uint64_t took_ns = (prompt.size() - known) * worker.port->load().row_ns;
+        least = std::min(least.value_or(took_ns), took_ns);
     }
-    return least;
+    return least.value_or(0);
 }
 
 bool Dispatcher::has_ready_worker(uint64_t model_key) const {

@@ -125,6 +125,7 @@ void Dispatcher::count_death(Flight& flight, uint64_t now_ns) {
 
 void Dispatcher::remove_model(uint64_t model_key, uint64_t now_ns) {
     models_gone_.insert(model_key);
+    paces_.erase(model_key);
     end_orphans(model_key, EndReason::kModelGone);
     tell_sinks(now_ns);
 }

@@ -71,7 +71,7 @@ Verdict Admission::check_room(const Applicant& applicant, ModelState& state, uin
     const uint64_t wait_ns = dispatcher_.wait_ns(key, applicant.priority, now_ns);
     const uint64_t pace_ns = dispatcher_.pace_ns(key, now_ns);
     const uint64_t limit_ns = wait_max_ns(key);
-    const uint64_t prefill_ns = applicant.prompt_tokens * dispatcher_.prompt_token_ns(key);
+    const uint64_t prefill_ns = dispatcher_.prefill_ns(key, applicant.prompt);
     const bool is_in_time = now_ns + wait_ns + prefill_ns < applicant.deadline_ns;
     if (!is_in_time && wait_ns == 0) return {Refusal::kDeadline, bounded_ms(prefill_ns)};
     const bool has_promise = state.promises.keep(applicant.digests.front(), now_ns);

@@ -35,7 +35,7 @@ struct Applicant {
     uint64_t model_key = 0;
     std::span<const PromptDigest> digests = {};  // of its prompts; at least one
     uint64_t flights = 1;
-    uint64_t prompt_tokens = 0;  // of the longest prompt
+    std::span<const uint32_t> prompt = {};  // the longest one
     Priority priority = Priority::kNormal;
     uint64_t deadline_ns = UINT64_MAX;  // monotonic
 };

@@ -130,8 +130,15 @@ TEST_F(BusyAdmissionTest, WhatCannotBeginInTimeIsRefusedAtOnce) {
     EXPECT_EQ(check(2, {.deadline_ns = now_ns_ + 3 * kNsPerS}).refusal, Refusal::kDeadline);
     EXPECT_EQ(check(2, {.deadline_ns = now_ns_ + 5 * kNsPerS}).refusal, Refusal::kNone);
     worker_->load.row_ns = kNsPerMs;
-    EXPECT_EQ(check(2, {.prompt_tokens = 2'000, .deadline_ns = now_ns_ + 5 * kNsPerS}).refusal,
-              Refusal::kDeadline);
+    const std::vector<uint32_t> text(2'048, 7);
+    const Applicant applicant = {.prompt = text, .deadline_ns = now_ns_ + 5 * kNsPerS};
+    EXPECT_EQ(check(2, applicant).refusal, Refusal::kDeadline);
+    // Unless the worker has it in its cache.
+    RecordingSink sink;
+    ASSERT_TRUE(dispatcher_.submit(make_spec(text, 3'000), sink, now_ns_));
+    end_one();
+    EXPECT_EQ(dispatcher_.prefill_ns(1, text), 0u);
+    EXPECT_EQ(dispatcher_.prefill_ns(1, std::vector<uint32_t>(40, 8)), 40 * kNsPerMs);
 }
 
 TEST_F(AdmissionTest, DrainingComesFirst) {
