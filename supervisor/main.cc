@@ -12,7 +12,7 @@
 #include "common/config/exit_codes.h"
 #include "common/log/log.h"
 #include "supervisor/control/control_listener.h"
-#include "supervisor/lifecycle/command_line.h"
+#include "supervisor/lifecycle/settings/command_line.h"
 #include "supervisor/lifecycle/supervisor.h"
 
 namespace bitnetd::supervisor {

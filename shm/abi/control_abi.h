@@ -14,7 +14,7 @@
 
 namespace bitnetd::shm {
 
-inline constexpr uint32_t kControlAbiVersion = 4;
+inline constexpr uint32_t kControlAbiVersion = 5;
 inline constexpr uint32_t kControlPayloadMax = 60 * 1024;
 inline constexpr uint32_t kControlFdsMax = 16;
 // Files of one model; they must fit the channel's queue. The largest published have under 200.
@@ -39,20 +39,44 @@ enum class MessageType : uint16_t {
     kHealth = 14,     // HealthMessage: what the supervisor knows that boards do not    -> frontend
     kModelFile = 15,  // ModelFileMessage       fds: the file; before kLoad or kTask    -> loader
     kTask = 16,       // TaskMessage            fds: output, then what the task reads   -> loader
+    // Behind these, the structs are in rollout_abi.h.
+    kModelStanding = 17,  // ModelStandingMessage                                       -> frontend
+    kCanary = 18,         // CanaryMessage: copies of live requests, or a share of them -> frontend
+    kRollout = 19,        // RolloutMessage: one rollout as it stands                   -> frontend
+    kOrderAnswer = 20,    // OrderAnswerMessage                                         -> frontend
+    kHandOver = 21,       // nothing            fds: a Channel to the successor: give it what idles,
+                          //                         close it; kDrain follows           -> frontend
+    kPredecessor = 22,    // nothing            fds: a Channel from the predecessor; kConnection
+                          //                         messages until it closes           -> frontend
+    kKnownPeers = 23,     // u64[]: every incarnation that lives; fence all others. After a
+                          // supervisor's restart, since it may have missed deaths
+    kLogLevel = 24,       // text: debug, info, warn or error
+    kReopenLogs = 25,     // fds: the new standard error
 
     // child -> supervisor
-    kReady = 32,         // ReadyMessage
-    kLoadProgress = 33,  // LoadProgressMessage
-    kLoaded = 34,        // ModelFacts: both segments are written and sealed
-    kLoadFailed = 35,    // text: why the file was refused
-    kTaskProgress = 36,  // TaskProgressMessage
-    kTaskDone = 37,      // TaskDoneMessage: the output is complete
-    kTaskFailed = 38,    // text: why there is no output
+    kReady = 32,          // ReadyMessage
+    kLoadProgress = 33,   // LoadProgressMessage
+    kLoaded = 34,         // ModelFacts: both segments are written and sealed
+    kLoadFailed = 35,     // text: why the file was refused
+    kTaskProgress = 36,   // TaskProgressMessage
+    kTaskDone = 37,       // TaskDoneMessage: the output is complete
+    kTaskFailed = 38,     // text: why there is no output
+    kModelReleased = 39,  // ModelKeyMessage: no generation here needs it any more   <- frontend
+    kCanaryReport = 40,   // CanaryReportMessage                                     <- frontend
+    kOrder = 41,          // OrderMessage: what an operator asked over HTTP          <- frontend
+
+    // frontend -> its successor, on the channel of kHandOver and kPredecessor
+    kConnection = 44,  // nothing               fds: 1 .. kControlFdsMax idle client connections
 
     // bitnetctl / bitnet-shmdump -> supervisor, on the control listener
     kInspect = 48,      // nothing; answered by kInspectItem..., kInspectEnd
     kInspectItem = 49,  // InspectItem         fds: the segment, read-only
     kInspectEnd = 50,
+
+    // bitnetctl -> supervisor, on the control listener
+    kCommand = 51,      // CommandMessage; answered by kCommandText..., kCommandEnd
+    kCommandText = 52,  // text: a piece of the answer, or with kCommandWatch one line of JSON
+    kCommandEnd = 53,   // CommandEndMessage
 };
 
 struct MessageHeader {
@@ -117,13 +141,20 @@ struct ModelFacts {
 };
 static_assert(sizeof(ModelFacts) == 792 && std::is_trivially_copyable_v<ModelFacts>);
 
+// What a model that is loaded is there for.
+enum class ModelStanding : uint32_t {
+    kServing = 0,   // new requests of its id use it
+    kCanary = 1,    // on trial: only what kCanary sends there
+    kRetiring = 2,  // nothing new; generations that began on it end on it
+};
+
 struct ModelMessage {
     uint64_t model_key;  // numbered by the supervisor, one per load; workers and flights pin it
     int64_t loaded_unix_s;
-    uint32_t is_default;  // 1: requests without `model` use it
-    uint32_t reserved;
-    char id[128];    // what clients call it
-    char path[512];  // as configured
+    uint32_t is_default;     // 1: requests without `model` use it
+    ModelStanding standing;  // when sent; kModelStanding changes it
+    char id[128];            // what clients call it
+    char path[512];          // as configured
     ModelFacts facts;
 };
 static_assert(sizeof(ModelMessage) == 1456 && std::is_trivially_copyable_v<ModelMessage>);
@@ -133,14 +164,18 @@ struct KvArenaMessage {
 };
 
 // To a frontend: a worker to send flights to. To a worker: a frontend it serves.
+// Sent again after a supervisor's restart: a peer that is known already is left as it is.
 struct PeerMessage {
     uint64_t incarnation;  // of the peer
     uint64_t model_key;    // of the worker of this pair
     uint32_t slot;         // of the peer, among its role
     uint32_t credits;      // flights this frontend may have on this worker at once
     char device[16];       // of the worker of this pair
+    char kernel_isa[16];   // likewise
+    uint32_t is_canary;    // 1: gets what kCanary sends there, nothing else
+    uint32_t reserved;
 };
-static_assert(sizeof(PeerMessage) == 40);
+static_assert(sizeof(PeerMessage) == 64);
 
 // Why a peer went away. kOwnFault deaths count against the flights in its step plan.
 enum class PeerEnd : uint32_t { kDrained = 1, kKilled = 2, kOwnFault = 3 };

@@ -6,7 +6,7 @@
 #include <cerrno>
 
 #include "common/log/log.h"
-#include "supervisor/lifecycle/listeners.h"
+#include "supervisor/lifecycle/settings/listeners.h"
 
 namespace bitnetd::supervisor {
 

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "shm/control/channel.h"
-#include "supervisor/lifecycle/inspect_entry.h"
+#include "supervisor/lifecycle/process/inspect_entry.h"
 #include "supervisor/lifecycle/uv_handles.h"
 
 namespace bitnetd::supervisor {

@@ -11,8 +11,8 @@
 #include "common/base/clock.h"
 #include "common/config/exit_codes.h"
 #include "shm/control/text_field.h"
-#include "supervisor/lifecycle/child_exit.h"
-#include "supervisor/lifecycle/executables.h"
+#include "supervisor/lifecycle/process/child_exit.h"
+#include "supervisor/lifecycle/process/executables.h"
 
 namespace bitnetd::supervisor {
 namespace {

@@ -10,7 +10,7 @@
 #include "shm/control/channel.h"
 #include "supervisor/ctl/interrupts.h"
 #include "supervisor/ctl/progress_line.h"
-#include "supervisor/lifecycle/spawn.h"
+#include "supervisor/lifecycle/process/spawn.h"
 
 namespace bitnetd::supervisor {
 

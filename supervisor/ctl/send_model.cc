@@ -1,7 +1,7 @@
 #include "supervisor/ctl/send_model.h"
 
 #include "common/config/params.h"
-#include "supervisor/lifecycle/model_files.h"
+#include "supervisor/lifecycle/model/model_files.h"
 
 namespace bitnetd::supervisor {
 

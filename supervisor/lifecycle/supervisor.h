@@ -12,14 +12,14 @@
 #include <memory>
 #include <vector>
 
-#include "supervisor/lifecycle/child_table.h"
-#include "supervisor/lifecycle/executables.h"
-#include "supervisor/lifecycle/hang_judge.h"
 #include "supervisor/lifecycle/health.h"
-#include "supervisor/lifecycle/listeners.h"
-#include "supervisor/lifecycle/model_store.h"
-#include "supervisor/lifecycle/ring_pairs.h"
-#include "supervisor/lifecycle/segment_archive.h"
+#include "supervisor/lifecycle/model/model_store.h"
+#include "supervisor/lifecycle/process/child_table.h"
+#include "supervisor/lifecycle/process/executables.h"
+#include "supervisor/lifecycle/process/hang_judge.h"
+#include "supervisor/lifecycle/process/ring_pairs.h"
+#include "supervisor/lifecycle/process/segment_archive.h"
+#include "supervisor/lifecycle/settings/listeners.h"
 #include "supervisor/lifecycle/shutdown.h"
 
 namespace bitnetd::supervisor {

@@ -5,7 +5,7 @@
 #include "common/log/log.h"
 #include "shm/control/text_field.h"
 #include "shm/ring/doorbell.h"
-#include "supervisor/lifecycle/kv_size.h"
+#include "supervisor/lifecycle/model/kv_size.h"
 #include "supervisor/lifecycle/supervisor.h"
 
 namespace bitnetd::supervisor {

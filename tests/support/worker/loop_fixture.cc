@@ -99,7 +99,10 @@ shm::Message FakeFrontend::introduction(uint32_t credits) {
                                     .model_key = 1,
                                     .slot = static_cast<uint32_t>(incarnation_),
                                     .credits = credits,
-                                    .device = "cpu:0"};
+                                    .device = "cpu:0",
+                                    .kernel_isa = "",
+                                    .is_canary = 0,
+                                    .reserved = 0};
     shm::Message message;
     message.type = shm::MessageType::kPeer;
     message.payload.resize(sizeof facts);

@@ -13,7 +13,7 @@
 #include "common/config/exit_codes.h"
 #include "shm/control/channel.h"
 #include "shm/control/text_field.h"
-#include "supervisor/lifecycle/listen_address.h"
+#include "supervisor/lifecycle/settings/listen_address.h"
 #include "tests/unit/supervisor/lifecycle/test_server.h"
 
 namespace bitnetd::supervisor {

@@ -1,0 +1,37 @@
+#include "supervisor/lifecycle/process/executables.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <climits>
+
+namespace bitnetd::supervisor {
+namespace {
+
+Result<Fd> open_program(const std::string& path) {
+    Fd program(open(path.c_str(), O_PATH | O_CLOEXEC));
+    if (!program) return io_error("open program " + path, errno);
+    // AT_EACCESS would ask for the effective user; we never run with differing ids.
+    if (access(path.c_str(), X_OK) != 0) return io_error("program " + path, errno);
+    return program;
+}
+
+}  // namespace
+
+Result<std::string> own_folder() {
+    char path[PATH_MAX];
+    const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+    if (length <= 0) return io_error("read /proc/self/exe", errno);
+    const std::string text(path, static_cast<size_t>(length));
+    return text.substr(0, text.rfind('/'));
+}
+
+Result<Executables> open_executables(const std::string& folder) {
+    Executables programs;
+    BITNETD_ASSIGN(programs.frontend, open_program(folder + "/bitnetd-frontend"));
+    BITNETD_ASSIGN(programs.worker, open_program(folder + "/bitnetd-worker"));
+    BITNETD_ASSIGN(programs.loader, open_program(folder + "/bitnetd-loader"));
+    return programs;
+}
+
+}  // namespace bitnetd::supervisor

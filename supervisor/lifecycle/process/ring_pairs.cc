@@ -1,0 +1,79 @@
+#include "supervisor/lifecycle/process/ring_pairs.h"
+
+#include "shm/ring/ring.h"
+#include "shm/segment/segment.h"
+
+namespace bitnetd::supervisor {
+namespace {
+
+Result<Fd> make_ring(const char* name, uint64_t capacity_bytes, uint64_t consumer,
+                     uint64_t producer) {
+    BITNETD_ASSIGN(Fd fd,
+                   shm::Segment::create_memfd(name, shm::ring_segment_bytes(capacity_bytes)));
+    BITNETD_TRY(shm::seal_size(fd.get()));
+    BITNETD_ASSIGN(shm::Segment segment, shm::Segment::map(fd.get(), shm::Access::kReadWrite));
+    BITNETD_TRY(shm::init_ring(segment, consumer, producer));
+    return fd;
+}
+
+void tell(Process& to, const Process& peer, const Process& worker, uint32_t credits, int requests,
+          int tokens) {
+    shm::PeerMessage message{};
+    message.incarnation = peer.incarnation;
+    message.model_key = worker.model_key;
+    message.slot = peer.slot;
+    message.credits = credits;
+    shm::set_field(message.device, worker.device);
+    const int fds[] = {requests, tokens, peer.doorbell.get(), peer.board.read_only.get()};
+    to.child->send(shm::MessageType::kPeer, message, fds);
+}
+
+}  // namespace
+
+Result<void> RingPairs::connect(Process& frontend, Process& worker, uint32_t credits) {
+    Pair pair{frontend.incarnation, worker.incarnation,
+              frontend.child->name() + " -> " + worker.child->name(), Fd(), Fd()};
+    BITNETD_ASSIGN(pair.requests, make_ring("bitnetd-requests", request_ring_bytes_,
+                                            worker.incarnation, frontend.incarnation));
+    BITNETD_ASSIGN(pair.tokens, make_ring("bitnetd-tokens", token_ring_bytes_, frontend.incarnation,
+                                          worker.incarnation));
+    tell(worker, frontend, worker, credits, pair.requests.get(), pair.tokens.get());
+    tell(frontend, worker, worker, credits, pair.requests.get(), pair.tokens.get());
+    pairs_.push_back(std::move(pair));
+    return {};
+}
+
+std::vector<InspectEntry> RingPairs::disconnect(uint64_t incarnation) {
+    std::vector<InspectEntry> entries;
+    for (const Pair& pair : pairs_) {
+        if (pair.frontend_incarnation == incarnation || pair.worker_incarnation == incarnation) {
+            append(pair, incarnation, false, entries);
+        }
+    }
+    std::erase_if(pairs_, [&](const Pair& pair) {
+        return pair.frontend_incarnation == incarnation || pair.worker_incarnation == incarnation;
+    });
+    return entries;
+}
+
+void RingPairs::list(std::vector<InspectEntry>& entries) const {
+    for (const Pair& pair : pairs_)
+        append(pair, pair.worker_incarnation, true, entries);
+}
+
+// A ring that cannot be reopened (no descriptors left) is missing from the list, nothing worse.
+void RingPairs::append(const Pair& pair, uint64_t incarnation, bool alive,
+                       std::vector<InspectEntry>& entries) {
+    if (auto requests = shm::reopen_read_only(pair.requests.get()); requests.ok()) {
+        entries.push_back(
+            {inspect_item(incarnation, InspectKind::kRequestRing, alive, pair.name + " requests"),
+             std::move(*requests)});
+    }
+    if (auto tokens = shm::reopen_read_only(pair.tokens.get()); tokens.ok()) {
+        entries.push_back(
+            {inspect_item(incarnation, InspectKind::kTokenRing, alive, pair.name + " tokens"),
+             std::move(*tokens)});
+    }
+}
+
+}  // namespace bitnetd::supervisor

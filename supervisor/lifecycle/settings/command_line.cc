@@ -1,0 +1,111 @@
+#include "supervisor/lifecycle/settings/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <vector>
+
+namespace bitnetd::supervisor {
+namespace {
+
+struct Flags {
+    std::string config;
+    bool check_config = false;
+    bool print_effective_config = false;
+    std::map<std::string, std::vector<std::string>> values;  // "section.name" -> texts
+};
+
+std::string help_of(const ParamRow& row) {
+    std::string help(row.help);
+    if (!row.range_text.empty()) help += " [" + row.range_text + "]";
+    if (!row.default_text.empty()) help += " (default " + row.default_text + ")";
+    return help;
+}
+
+// The short forms of usual flags.
+struct ShortFlag {
+    std::string_view key;
+    std::string_view flag;
+};
+constexpr ShortFlag kShortFlags[] = {
+    {"server.listen", "--listen"},
+    {"server.model", "--model"},
+    {"server.workers", "--workers"},
+    {"model.tl_tiles", "--tl-tiles"},
+};
+
+// "--server.listen", with the short form before it where there is one.
+std::string flag_names(const ParamRow& row) {
+    const std::string key = std::string(row.section) + "." + std::string(row.name);
+    for (const ShortFlag& usual : kShortFlags) {
+        if (usual.key == key) return std::string(usual.flag) + ",--" + key;
+    }
+    return "--" + key;
+}
+
+void add_flags(CLI::App& app, Flags& flags) {
+    app.add_option("--config", flags.config, "Configuration file (TOML).")->type_name("FILE");
+    app.add_flag("--check-config", flags.check_config,
+                 "Check the effective configuration and say what is wrong with it.");
+    app.add_flag("--print-effective-config", flags.print_effective_config,
+                 "Print every setting as it would be used.");
+    app.set_version_flag("--version", "bitnetd " BITNETD_VERSION);
+    for (const ParamRow& row : param_rows()) {
+        auto& texts = flags.values[std::string(row.section) + "." + std::string(row.name)];
+        auto* option = app.add_option(flag_names(row), texts, help_of(row));
+        option->group("[" + std::string(row.section) + "]")->expected(1);
+        option->type_name(row.range_text.empty() ? "TEXT" : "N");
+        // A flag given twice: a list gets both, a single value the last one.
+        option->multi_option_policy(row.is_list ? CLI::MultiOptionPolicy::TakeAll
+                                                : CLI::MultiOptionPolicy::TakeLast);
+    }
+}
+
+Result<void> apply_flags(Params& params, const Flags& flags) {
+    for (const ParamRow& row : param_rows()) {
+        const auto& texts = flags.values.at(std::string(row.section) + "." + std::string(row.name));
+        if (texts.empty()) continue;
+        clear_list(params, row.section, row.name);
+        for (const std::string& text : texts) {
+            BITNETD_TRY(set_param(params, row.section, row.name, text));
+        }
+    }
+    return {};
+}
+
+CommandLine show(std::string text) {
+    CommandLine line;
+    line.action = CommandLine::Action::kShowText;
+    line.text = std::move(text);
+    return line;
+}
+
+}  // namespace
+
+Result<CommandLine> read_command_line(int argc, const char* const* argv, char** environment) {
+    Flags flags;
+    CLI::App app("bitnetd: inference server for 1-bit and Llama-family models", "bitnetd");
+    app.footer(
+        "Each setting is also a key of the configuration file ([section] name = value) and an\n"
+        "environment variable BITNETD_SECTION__NAME. Flags win over the environment, that over\n"
+        "the file.");
+    try {
+        add_flags(app, flags);
+        app.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+        return show(app.help());
+    } catch (const CLI::CallForVersion& version) {
+        return show(std::string(version.what()) + "\n");
+    } catch (const CLI::Error& error) {
+        return invalid(std::string(error.what()) + "; bitnetd --help lists the flags");
+    }
+
+    CommandLine line;
+    if (!flags.config.empty()) BITNETD_TRY(read_toml(line.params, flags.config));
+    BITNETD_TRY(read_environment(line.params, environment));
+    BITNETD_TRY(apply_flags(line.params, flags));
+    if (flags.check_config) line.action = CommandLine::Action::kCheckConfig;
+    if (flags.print_effective_config) line.action = CommandLine::Action::kPrintSettings;
+    return line;
+}
+
+}  // namespace bitnetd::supervisor

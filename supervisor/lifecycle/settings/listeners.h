@@ -1,0 +1,51 @@
+// The listening sockets. They belong to the supervisor and outlive every frontend: while one is
+// replaced, new connections wait in the kernel's queue. One socket per address, shared by all
+// frontends (closing one of several SO_REUSEPORT sockets would lose its queue).
+#pragma once
+
+#include <sys/stat.h>
+
+#include <string>
+#include <vector>
+
+#include "common/base/fd.h"
+#include "common/base/result.h"
+#include "supervisor/lifecycle/settings/listen_address.h"
+
+namespace bitnetd::supervisor {
+
+// A socket that someone left behind in the file system (nobody listens on it) is removed; anything
+// else at the path, and a live listener, is an error. Also used for the control socket.
+Result<void> remove_stale_socket(const std::string& path);
+
+// Binds `socket` to a unix address with these permissions from the first moment on. Main thread: it
+// changes the process's umask for the length of the call.
+Result<void> bind_unix(int socket, const ListenAddress& address, mode_t mode);
+
+class Listeners {
+  public:
+    struct Listener {
+        std::string address;  // as bound: a port 0 is replaced by the chosen one
+        std::string unix_path;
+        Fd socket;
+    };
+
+    Listeners() = default;
+    Listeners(Listeners&&) = default;
+    Listeners& operator=(Listeners&&) = default;
+    ~Listeners() { close_all(); }
+
+    // Binds and listens. The error says which address is taken or forbidden.
+    Result<void> open(const ListenAddress& address, mode_t unix_mode);
+
+    // From here on new connections are refused, once the frontends have closed theirs too; unix:
+    // names vanish.
+    void close_all();
+
+    const std::vector<Listener>& all() const { return listeners_; }
+
+  private:
+    std::vector<Listener> listeners_;
+};
+
+}  // namespace bitnetd::supervisor
