@@ -11,7 +11,7 @@
 
 namespace bitnetd::frontend::http {
 
-Connection::Connection(Server& server, Fd socket, std::string peer, size_t slot)
+Connection::Connection(Server& server, Fd socket, Peer peer, size_t slot)
     : server_(server), socket_(std::move(socket)), slot_(slot), parser_(server.limits()) {
     parser_.request().peer = std::move(peer);
     idle_since_ms_ = server.now_ms();

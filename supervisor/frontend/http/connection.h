@@ -31,7 +31,7 @@ class Connection final : public Exchange {
   public:
     static constexpr size_t kNotDirty = SIZE_MAX;
 
-    Connection(Server& server, Fd socket, std::string peer, size_t slot);
+    Connection(Server& server, Fd socket, Peer peer, size_t slot);
 
     // ---- For Server ----
 

@@ -20,6 +20,8 @@
 #include <utility>
 #include <vector>
 
+#include "supervisor/frontend/http/peer.h"
+
 namespace bitnetd::frontend {
 
 enum class Method : uint8_t { kGet, kHead, kPost, kPut, kDelete, kPatch, kOptions };
@@ -33,7 +35,7 @@ struct Request {
     std::vector<std::pair<std::string, std::string>> headers;
     std::string body;
     std::string request_id;    // the caller's x-request-id when sane, else drawn
-    std::string peer;          // "127.0.0.1:40132", "[::1]:40132" or "unix"
+    Peer peer;                 // of the connection
     uint64_t received_ns = 0;  // monotonic; when the head was complete
 
     // The first header of that (lower-case) name, or empty.

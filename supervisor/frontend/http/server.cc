@@ -11,7 +11,7 @@
 #include "common/log/log.h"
 #include "supervisor/frontend/http/connection.h"
 #include "supervisor/frontend/http/listener.h"
-#include "supervisor/frontend/http/peer_name.h"
+#include "supervisor/frontend/http/peer.h"
 
 namespace bitnetd::frontend::http {
 namespace {
@@ -71,7 +71,7 @@ Result<void> Server::listen(Fd socket) {
 }
 
 Result<void> Server::adopt(Fd socket) {
-    std::string peer = peer_name(socket.get());
+    Peer peer = peer_of(socket.get());
     auto connection =
         std::make_unique<Connection>(*this, std::move(socket), std::move(peer), slots_.size());
     if (const int error = connection->start(); error != 0) return uv_error("adopt", error);

@@ -93,7 +93,7 @@ class Harness : public testing::Test, public Handler {
     int gone = 0;
     int drained = 0;
     std::string last_body;
-    std::string last_peer;
+    Peer last_peer;
 };
 
 // Listening sockets.

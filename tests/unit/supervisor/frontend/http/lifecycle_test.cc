@@ -40,7 +40,8 @@ TEST_F(Lifecycle, Ipv6) {
     Client& client = add_client(std::move(socket));
     client.say(get("/echo"));
     EXPECT_EQ(answer(client).status, 200);
-    EXPECT_TRUE(last_peer.starts_with("[::1]:")) << last_peer;
+    EXPECT_TRUE(last_peer.name.starts_with("[::1]:")) << last_peer.name;
+    EXPECT_TRUE(last_peer.is_local);
 }
 
 TEST_F(Lifecycle, UnixSocket) {
@@ -55,7 +56,8 @@ TEST_F(Lifecycle, UnixSocket) {
     Client& client = add_client(std::move(socket));
     client.say(get("/echo"));
     EXPECT_EQ(answer(client).status, 200);
-    EXPECT_EQ(last_peer, "unix");
+    EXPECT_EQ(last_peer.name, "unix");
+    EXPECT_TRUE(last_peer.is_local);
     unlink(path.c_str());
 }
 

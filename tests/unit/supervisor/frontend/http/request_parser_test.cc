@@ -120,7 +120,7 @@ TEST(RequestParser, KeepsSaneRequestIds) {
 TEST(RequestParser, ForgetsTheLastRequest) {
     const Limits limits;
     RequestParser parser(limits);
-    parser.request().peer = "unix";
+    parser.request().peer = {"unix", true};
     const std::string first =
         "POST /a?b HTTP/1.1\r\nHost: h\r\nX-Request-Id: i\r\nContent-Length: 2\r\n\r\nxy";
     ASSERT_EQ(parser.parse(first), first.size());
@@ -133,7 +133,8 @@ TEST(RequestParser, ForgetsTheLastRequest) {
     EXPECT_EQ(parser.request().body, "");
     EXPECT_EQ(parser.request().request_id, "");
     EXPECT_EQ(parser.request().headers.size(), 1u);
-    EXPECT_EQ(parser.request().peer, "unix") << "belongs to the connection";
+    EXPECT_EQ(parser.request().peer.name, "unix") << "belongs to the connection";
+    EXPECT_TRUE(parser.request().peer.is_local);
 }
 
 }  // namespace

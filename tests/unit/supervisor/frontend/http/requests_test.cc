@@ -45,7 +45,8 @@ TEST_F(Requests, KeepAliveWithOrdinaryHeaders) {
         EXPECT_EQ(got.headers.count("access-control-allow-origin"), 0u);
         EXPECT_EQ(got.headers.count("date"), 1u);
     }
-    EXPECT_TRUE(last_peer.starts_with("127.0.0.1:"));
+    EXPECT_TRUE(last_peer.name.starts_with("127.0.0.1:"));
+    EXPECT_TRUE(last_peer.is_local);
     EXPECT_EQ(server_->stats().answers_by_status[200], 3u);
     EXPECT_EQ(server_->stats().requests_total, 3u);
     EXPECT_EQ(server_->stats().connections_total, 1u);
