@@ -8,7 +8,7 @@ find_package(Threads REQUIRED)
 set(headers ${CMAKE_BINARY_DIR}/headers)
 set(machine_headers ${CMAKE_BINARY_DIR}/machine-headers)
 file(MAKE_DIRECTORY ${headers} ${machine_headers})
-foreach(name CLI boost fmt hwloc hwloc.h nlohmann pcre2.h prometheus seccomp.h spdlog toml++
+foreach(name CLI boost fmt hwloc hwloc.h nlohmann pcre2.h prometheus seccomp.h spdlog systemd toml++
         utf8proc.h uv uv.h xxhash.h)
     file(CREATE_LINK /usr/include/${name} ${headers}/${name} SYMBOLIC)
 endforeach()
@@ -17,8 +17,9 @@ set(machine ${CMAKE_HOST_SYSTEM_PROCESSOR}-linux-gnu)
 file(CREATE_LINK /usr/include/${machine}/hwloc ${machine_headers}/hwloc SYMBOLIC)
 
 foreach(package Boost::headers CLI11::CLI11 benchmark::benchmark nlohmann_json::nlohmann_json
-        prometheus-cpp::core spdlog::spdlog PkgConfig::hwloc PkgConfig::pcre2 PkgConfig::seccomp
-        PkgConfig::tomlplusplus PkgConfig::utf8proc PkgConfig::uv PkgConfig::xxhash)
+        prometheus-cpp::core spdlog::spdlog PkgConfig::hwloc PkgConfig::libsystemd PkgConfig::pcre2
+        PkgConfig::seccomp PkgConfig::tomlplusplus PkgConfig::utf8proc PkgConfig::uv
+        PkgConfig::xxhash)
     add_library(${package} INTERFACE IMPORTED)
     target_include_directories(${package} SYSTEM INTERFACE ${headers} ${machine_headers})
 endforeach()
