@@ -1,5 +1,6 @@
 #include "common/config/params.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace bitnetd {
@@ -35,35 +36,65 @@ Result<void> check_text(std::string_view key, std::string_view text) {
     return {};
 }
 
-}  // namespace
-
-std::vector<ParamRow> param_rows() {
+std::vector<ParamRow> make_rows() {
     std::vector<ParamRow> rows;
-#define BITNETD_UINT(section, name, min, max, default_value, help)                         \
-    rows.push_back({#section, #name, help, false, std::to_string(uint64_t{default_value}), \
-                    std::to_string(uint64_t{min}) + " .. " + std::to_string(uint64_t{max})});
-#define BITNETD_TEXT(section, name, default_value, help) \
-    rows.push_back({#section, #name, help, false, default_value, ""});
-#define BITNETD_LIST(section, name, help) rows.push_back({#section, #name, help, true, "", ""});
+#define BITNETD_UINT(section, name, min, max, default_value, reload, help)                  \
+    rows.push_back({#section, #name, help, false, std::to_string(uint64_t{default_value}),  \
+                    std::to_string(uint64_t{min}) + " .. " + std::to_string(uint64_t{max}), \
+                    Reload::reload});
+#define BITNETD_TEXT(section, name, default_value, reload, help) \
+    rows.push_back({#section, #name, help, false, default_value, "", Reload::reload});
+#define BITNETD_LIST(section, name, reload, help) \
+    rows.push_back({#section, #name, help, true, "", "", Reload::reload});
 #include "common/config/params.def"
     return rows;
+}
+
+}  // namespace
+
+const std::vector<ParamRow>& param_rows() {
+    static const std::vector<ParamRow> rows = make_rows();
+    return rows;
+}
+
+const ParamRow* find_param_row(std::string_view key) {
+    const auto& rows = param_rows();
+    const auto row = std::find_if(rows.begin(), rows.end(), [&](const ParamRow& candidate) {
+        return candidate.key() == key;
+    });
+    return row == rows.end() ? nullptr : &*row;
+}
+
+std::vector<ParamRow> changed_rows(const Params& before, const Params& after) {
+    std::vector<ParamRow> changed;
+    const auto compare = [&](std::string_view key, bool differs) {
+        if (differs) changed.push_back(*find_param_row(key));
+    };
+#define BITNETD_UINT(section, name, min, max, default_value, reload, help) \
+    compare(#section "." #name, before.section##_##name != after.section##_##name);
+#define BITNETD_TEXT(section, name, default_value, reload, help) \
+    compare(#section "." #name, before.section##_##name != after.section##_##name);
+#define BITNETD_LIST(section, name, reload, help) \
+    compare(#section "." #name, before.section##_##name != after.section##_##name);
+#include "common/config/params.def"
+    return changed;
 }
 
 Result<void> set_param(Params& params, std::string_view section, std::string_view name,
                        std::string_view text) {
     const std::string key = key_of(section, name);
     BITNETD_TRY(check_text(key, text));
-#define BITNETD_UINT(row_section, row_name, min, max, default_value, help)                \
+#define BITNETD_UINT(row_section, row_name, min, max, default_value, reload, help)        \
     if (section == #row_section && name == #row_name) {                                   \
         BITNETD_ASSIGN(params.row_section##_##row_name, parse_uint(key, text, min, max)); \
         return {};                                                                        \
     }
-#define BITNETD_TEXT(row_section, row_name, default_value, help) \
-    if (section == #row_section && name == #row_name) {          \
-        params.row_section##_##row_name = std::string(text);     \
-        return {};                                               \
+#define BITNETD_TEXT(row_section, row_name, default_value, reload, help) \
+    if (section == #row_section && name == #row_name) {                  \
+        params.row_section##_##row_name = std::string(text);             \
+        return {};                                                       \
     }
-#define BITNETD_LIST(row_section, row_name, help)            \
+#define BITNETD_LIST(row_section, row_name, reload, help)    \
     if (section == #row_section && name == #row_name) {      \
         if (params.row_section##_##row_name.size() >= 64) {  \
             return invalid(key + ": more than 64 elements"); \
@@ -76,7 +107,7 @@ Result<void> set_param(Params& params, std::string_view section, std::string_vie
 }
 
 void clear_list(Params& params, std::string_view section, std::string_view name) {
-#define BITNETD_LIST(row_section, row_name, help) \
+#define BITNETD_LIST(row_section, row_name, reload, help) \
     if (section == #row_section && name == #row_name) params.row_section##_##row_name.clear();
 #include "common/config/params.def"
 }
@@ -121,11 +152,11 @@ std::string print_settings(const Params& params) {
     const auto line = [&](std::string_view section, std::string_view name, std::string_view value) {
         lines += key_of(section, name) + "=" + std::string(value) + "\n";
     };
-#define BITNETD_UINT(section, name, min, max, default_value, help) \
+#define BITNETD_UINT(section, name, min, max, default_value, reload, help) \
     line(#section, #name, std::to_string(params.section##_##name));
-#define BITNETD_TEXT(section, name, default_value, help) \
+#define BITNETD_TEXT(section, name, default_value, reload, help) \
     line(#section, #name, params.section##_##name);
-#define BITNETD_LIST(section, name, help)                      \
+#define BITNETD_LIST(section, name, reload, help)              \
     for (const std::string& element : params.section##_##name) \
         line(#section, #name, element);
 #include "common/config/params.def"

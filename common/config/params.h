@@ -14,24 +14,46 @@ namespace bitnetd {
 
 // One member per row of params.def, named section_name: params.http_body_bytes_max.
 struct Params {
-#define BITNETD_UINT(section, name, min, max, default_value, help) \
+#define BITNETD_UINT(section, name, min, max, default_value, reload, help) \
     uint64_t section##_##name = default_value;
-#define BITNETD_TEXT(section, name, default_value, help) \
+#define BITNETD_TEXT(section, name, default_value, reload, help) \
     std::string section##_##name = default_value;
-#define BITNETD_LIST(section, name, help) std::vector<std::string> section##_##name;
+#define BITNETD_LIST(section, name, reload, help) std::vector<std::string> section##_##name;
 #include "common/config/params.def"
 };
 
-// What is known of a row without a Params: for --help and the example file.
+// What a change of a row takes; explained where the rows are.
+enum class Reload : uint8_t {
+    kLive,
+    kFrontends,
+    kWorkers,
+    kBoth,
+    kLoad,
+    kAll,
+    kModels,
+    kListen,
+    kRestart,
+};
+
+// What is known of a row without a Params: for --help, the example file and manual pages.
 struct ParamRow {
     std::string_view section;
     std::string_view name;
     std::string_view help;
     bool is_list;
     std::string default_text;
-    std::string range_text;  // "1 .. 64", or empty
+    std::string range_text;  // "1 .. 64"; empty: a text
+    Reload reload;
+
+    std::string key() const { return std::string(section) + "." + std::string(name); }
 };
-std::vector<ParamRow> param_rows();
+const std::vector<ParamRow>& param_rows();
+
+// The row of "section.name"; nullptr when there is none.
+const ParamRow* find_param_row(std::string_view key);
+
+// The rows in which the two differ, in the table's order. The order of a list's elements counts.
+std::vector<ParamRow> changed_rows(const Params& before, const Params& after);
 
 // Sets section.name from text; checks type and range. A list parameter gets one more element.
 // The error names the parameter, what was expected and what was found.

@@ -87,6 +87,10 @@ Result<ListenAddress> parse_listen_address(std::string_view text) {
     return parse_ipv4(text, std::string(host), *port);
 }
 
+bool same(const ListenAddress& one, const ListenAddress& other) {
+    return one.length == other.length && std::memcmp(&one.address, &other.address, one.length) == 0;
+}
+
 std::string listen_address_text(const sockaddr_storage& address, socklen_t length) {
     char host[INET6_ADDRSTRLEN] = {};
     if (address.ss_family == AF_INET && length >= sizeof(sockaddr_in)) {

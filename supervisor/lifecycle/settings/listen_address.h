@@ -23,6 +23,9 @@ struct ListenAddress {
 
 Result<ListenAddress> parse_listen_address(std::string_view text);
 
+// Whether both would be bound to the same name, however they are written.
+bool same(const ListenAddress& one, const ListenAddress& other);
+
 // The inverse, of what the kernel bound.
 std::string listen_address_text(const sockaddr_storage& address, socklen_t length);
 

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -73,6 +74,7 @@ Result<void> bind_unix(int socket, const ListenAddress& address, mode_t mode) {
 
 Result<void> Listeners::open(const ListenAddress& address, mode_t unix_mode) {
     Listener listener;
+    listener.asked = address;
     listener.socket = Fd(socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!listener.socket) return bind_error(address, errno);
     const int fd = listener.socket.get();
@@ -93,6 +95,16 @@ Result<void> Listeners::open(const ListenAddress& address, mode_t unix_mode) {
     listener.address = listen_address_text(bound, length);
     listeners_.push_back(std::move(listener));
     return {};
+}
+
+bool Listeners::close(const ListenAddress& asked) {
+    const auto found =
+        std::find_if(listeners_.begin(), listeners_.end(),
+                     [&](const Listener& listener) { return same(listener.asked, asked); });
+    if (found == listeners_.end()) return false;
+    if (!found->unix_path.empty()) unlink(found->unix_path.c_str());
+    listeners_.erase(found);
+    return true;
 }
 
 void Listeners::close_all() {

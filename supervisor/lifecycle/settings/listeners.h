@@ -26,6 +26,7 @@ class Listeners {
   public:
     struct Listener {
         std::string address;  // as bound: a port 0 is replaced by the chosen one
+        ListenAddress asked;  // as configured
         std::string unix_path;
         Fd socket;
     };
@@ -37,6 +38,9 @@ class Listeners {
 
     // Binds and listens. The error says which address is taken or forbidden.
     Result<void> open(const ListenAddress& address, mode_t unix_mode);
+
+    // Stops listening there, as close_all() does for all. False: nothing was open for `asked`.
+    bool close(const ListenAddress& asked);
 
     // From here on new connections are refused, once the frontends have closed theirs too; unix:
     // names vanish.

@@ -117,6 +117,29 @@ Result<void> check_model_settings(const Params& params) {
     return one_of("model.pooling", params.model_pooling, {"auto", "none", "mean", "last"});
 }
 
+// A path that means the same to every process, whatever its working directory is.
+Result<void> absolute(std::string_view setting, const std::string& path) {
+    if (path.starts_with('/')) return {};
+    return invalid(std::string(setting) + ": expected a path that begins with /, found \"" + path +
+                   "\"");
+}
+
+Result<void> check_paths(const Params& params) {
+    if (params.server_control.size() >= sizeof(sockaddr_un::sun_path)) {
+        return invalid("server.control: the path is over 107 bytes");
+    }
+    if (!params.server_control.empty()) {
+        BITNETD_TRY(absolute("server.control", params.server_control));
+    }
+    if (!params.server_state_dir.empty()) {
+        BITNETD_TRY(absolute("server.state_dir", params.server_state_dir));
+    }
+    for (const std::string& folder : params.server_models_dir) {
+        BITNETD_TRY(absolute("server.models_dir", folder));
+    }
+    return {};
+}
+
 Result<void> check_values(const Params& params) {
     log::Level level;
     log::Format format;
@@ -133,6 +156,8 @@ Result<void> check_values(const Params& params) {
                         "neon", "neondotprod"}));
     BITNETD_TRY(one_of("worker.block_inputs", params.worker_block_inputs, {"int8", "float"}));
     BITNETD_TRY(one_of("worker.bf16_inputs", params.worker_bf16_inputs, {"float", "bf16"}));
+    BITNETD_TRY(
+        one_of("rollout.strategy", params.rollout_strategy, {"rolling", "blue_green", "in_place"}));
     BITNETD_TRY(one_of("speculation.mode", params.speculation_mode, {"auto", "on", "off"}));
     BITNETD_TRY(one_of("kv.type", params.kv_type, {"f32", "f16", "int8"}));
     BITNETD_TRY(
@@ -140,9 +165,10 @@ Result<void> check_values(const Params& params) {
     BITNETD_TRY(power_of_two("dispatch.request_ring_bytes", params.dispatch_request_ring_bytes));
     BITNETD_TRY(power_of_two("dispatch.token_ring_bytes", params.dispatch_token_ring_bytes));
     if (params.worker_slots_max < params.server_frontends) {
-        return invalid("worker.slots_max: expected at least one slot per frontend (" +
-                       std::to_string(params.server_frontends) + "), found " +
-                       std::to_string(params.worker_slots_max));
+        return invalid(
+            "worker.slots_max: expected at least one slot per frontend (server.frontends = " +
+            std::to_string(params.server_frontends) + "), found " +
+            std::to_string(params.worker_slots_max));
     }
     if (params.server_hang_timeout_ms < 2 * params.server_heartbeat_interval_ms) {
         return invalid(
@@ -151,14 +177,14 @@ Result<void> check_values(const Params& params) {
             std::to_string(params.server_heartbeat_interval_ms) + "), found " +
             std::to_string(params.server_hang_timeout_ms));
     }
-    if (params.server_control.size() >= sizeof(sockaddr_un::sun_path)) {
-        return invalid("server.control: the path is over 107 bytes");
+    if (params.server_orphan_timeout_ms < 2 * params.server_heartbeat_interval_ms) {
+        return invalid(
+            "server.orphan_timeout_ms: expected at least twice "
+            "server.heartbeat_interval_ms (" +
+            std::to_string(params.server_heartbeat_interval_ms) + "), found " +
+            std::to_string(params.server_orphan_timeout_ms));
     }
-    if (!params.server_control.empty() && params.server_control.front() != '/') {
-        return invalid("server.control: expected a path that begins with /, found \"" +
-                       params.server_control + "\"");
-    }
-    return {};
+    return check_paths(params);
 }
 
 // What clients call a model that the operator gave no name.

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/un.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "tests/unit/supervisor/lifecycle/test_server.h"
@@ -94,6 +95,24 @@ TEST(Listeners, OtherFilesAreNeverRemoved) {
     ASSERT_FALSE(opened.ok());
     EXPECT_NE(opened.error().message.find("not a socket"), std::string::npos);
     EXPECT_EQ(access(path.c_str(), F_OK), 0);
+}
+
+TEST(Listeners, OneIsClosedByWhatWasAskedFor) {
+    const TemporaryFolder folder;
+    const std::string path = folder.path() + "/http.sock";
+    Listeners listeners;
+    ASSERT_TRUE(listeners.open(address_of("127.0.0.1:0"), 0660).ok());
+    ASSERT_TRUE(listeners.open(address_of("unix:" + path), 0660).ok());
+    const std::string tcp = listeners.all()[0].address;
+
+    EXPECT_FALSE(listeners.close(address_of("127.0.0.1:1")));
+    EXPECT_TRUE(listeners.close(address_of("unix:" + path)));
+    EXPECT_FALSE(std::filesystem::exists(path));
+    EXPECT_FALSE(listeners.close(address_of("unix:" + path)));
+    EXPECT_TRUE(accepts(tcp));
+    EXPECT_TRUE(listeners.close(address_of("localhost:0")));
+    EXPECT_FALSE(accepts(tcp));
+    EXPECT_TRUE(listeners.all().empty());
 }
 
 }  // namespace

@@ -1,0 +1,65 @@
+// Goal: the table of settings is sound: what it says of each row is what reading and comparing do.
+// Method: every row in turn, set to something other than its default.
+#include "common/config/params.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace bitnetd {
+namespace {
+
+// A text that `row` takes and that is not its default.
+std::string other_value(const ParamRow& row) {
+    if (row.range_text.empty()) return "x=1";
+    const size_t dots = row.range_text.find(" .. ");
+    const std::string min = row.range_text.substr(0, dots);
+    return min == row.default_text ? row.range_text.substr(dots + 4) : min;
+}
+
+TEST(Params, RowsHaveDistinctKeysAndAWordOfHelp) {
+    std::set<std::string> keys;
+    for (const ParamRow& row : param_rows()) {
+        EXPECT_TRUE(keys.insert(row.key()).second) << row.key();
+        EXPECT_TRUE(row.help.ends_with('.')) << row.key();
+        ASSERT_NE(find_param_row(row.key()), nullptr);
+        EXPECT_EQ(find_param_row(row.key())->help, row.help);
+    }
+    EXPECT_EQ(find_param_row("server.nothing"), nullptr);
+    EXPECT_EQ(find_param_row(""), nullptr);
+}
+
+TEST(Params, DefaultsAreWithinTheirRanges) {
+    Params params;
+    for (const ParamRow& row : param_rows()) {
+        if (row.is_list) continue;
+        const auto set = set_param(params, row.section, row.name, row.default_text);
+        EXPECT_TRUE(set.ok()) << set.error().message;
+    }
+    EXPECT_TRUE(changed_rows(Params{}, params).empty());
+}
+
+TEST(Params, AChangeOfAnyRowIsSeenAndTravels) {
+    for (const ParamRow& row : param_rows()) {
+        Params params;
+        const auto set = set_param(params, row.section, row.name, other_value(row));
+        ASSERT_TRUE(set.ok()) << set.error().message;
+        const auto changed = changed_rows(Params{}, params);
+        ASSERT_EQ(changed.size(), 1u) << row.key();
+        EXPECT_EQ(changed[0].key(), row.key());
+        const auto received = parse_settings(print_settings(params));
+        ASSERT_TRUE(received.ok()) << received.error().message;
+        EXPECT_TRUE(changed_rows(params, *received).empty()) << row.key();
+    }
+}
+
+TEST(Params, TheOrderOfAListCounts) {
+    Params before;
+    before.server_model = {"a", "b"};
+    Params after;
+    after.server_model = {"b", "a"};
+    EXPECT_EQ(changed_rows(before, after).size(), 1u);
+}
+
+}  // namespace
+}  // namespace bitnetd
