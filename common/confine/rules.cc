@@ -154,6 +154,8 @@ void add_common(Rules& rules) {
     const auto self = static_cast<uint64_t>(getpid());
     rules.allow_if(SCMP_SYS(tgkill), {equal(0, self)});
     rules.allow_if(SCMP_SYS(kill), {equal(0, self)});
+    // Standard error alone is replaced: log files are rotated.
+    rules.allow_if(SCMP_SYS(dup3), {equal(1, STDERR_FILENO), equal(2, 0)});
     // Reads limits, of this process.
     rules.allow_if(SCMP_SYS(prlimit64), {equal(0, 0), equal(2, 0)});
     for (const int option : {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_GET_DUMPABLE}) {

@@ -5,6 +5,8 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include <nlohmann/json.hpp>
 
 namespace bitnetd::log {
@@ -85,6 +87,18 @@ void init(std::string_view role, Level level, Format format) {
 
 void set_level(Level level) {
     spdlog::set_level(to_spdlog(level));
+}
+
+bool set_level(std::string_view name) {
+    Level level{};
+    if (!parse_level(name, level)) return false;
+    set_level(level);
+    return true;
+}
+
+Result<void> reopen(int descriptor) {
+    if (dup3(descriptor, STDERR_FILENO, 0) >= 0) return {};
+    return io_error("replace standard error", errno);
 }
 
 bool parse_level(std::string_view name, Level& level) {

@@ -14,6 +14,8 @@
 #include <string>
 #include <string_view>
 
+#include "common/base/result.h"
+
 namespace bitnetd::log {
 
 enum class Level : uint8_t { kDebug, kInfo, kWarn, kError };
@@ -43,6 +45,11 @@ enum class Format : uint8_t { kAuto, kText, kJson };
 void init(std::string_view role, Level level, Format format);
 void set_level(Level level);
 bool parse_level(std::string_view name, Level& level);
+// By name; false, and no change, when there is no such level.
+bool set_level(std::string_view name);
+// Lines go to what `descriptor` (which stays the caller's) names from here on: the file that took
+// the place of one that was rotated away. Works in a confined process.
+Result<void> reopen(int descriptor);
 bool parse_format(std::string_view name, Format& format);
 
 void write(Level level, std::string_view event, Fields fields);

@@ -76,7 +76,9 @@ class StepLoop {
   private:
     void read_control();
     void add_peer(shm::Message message);
+    void keep_peers(const shm::Message& message);
     void drop_peer(uint32_t index);
+    void reopen_logs(const shm::Message& message);
     void drain(const char* reason);
     void end(ExitCode code);
     void check_end(uint64_t now_ns);

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <vector>
 
+#include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/log/log.h"
 #include "worker/loop/step_loop.h"
@@ -72,6 +74,13 @@ void StepLoop::on_message(shm::Message message) {
             if (const auto index = peers_.find(gone->incarnation)) drop_peer(*index);
             return;
         }
+        case shm::MessageType::kKnownPeers:
+            return keep_peers(message);
+        case shm::MessageType::kLogLevel:
+            if (!log::set_level(message.text())) end(kExitProtocol);
+            return;
+        case shm::MessageType::kReopenLogs:
+            return reopen_logs(message);
         case shm::MessageType::kDrain:
             return drain("told to");
         default:
@@ -81,16 +90,32 @@ void StepLoop::on_message(shm::Message message) {
 }
 
 void StepLoop::add_peer(shm::Message message) {
+    const auto facts = message.as<shm::PeerMessage>();
+    // After a supervisor's restart: its rings are in use.
+    if (facts.ok() && peers_.find(facts->incarnation)) return;
     auto peer = Peer::open(std::move(message));
     if (!peer.ok()) {
         log::error("peer_refused", {{"reason", peer.error().message}});
         return end(kExitProtocol);
     }
-    if (const auto old = peers_.find(peer->incarnation())) drop_peer(*old);
     log::info("peer_added", {{"frontend", peer->slot()}, {"credits", peer->credits()}});
     if (const auto index = peers_.add(std::move(*peer)); !index.ok()) {
         log::error("peer_refused", {{"reason", index.error().message}});
         end(kExitProtocol);
+    }
+}
+
+// After a supervisor's restart: frontends that are not listed died meanwhile.
+void StepLoop::keep_peers(const shm::Message& message) {
+    if (message.payload.size() % sizeof(uint64_t) != 0) return end(kExitProtocol);
+    std::vector<uint64_t> known;
+    for (size_t at = 0; at < message.payload.size(); at += sizeof(uint64_t))
+        known.push_back(load<uint64_t>(message.payload.data() + at));
+    for (uint32_t index = 0; index < kPeersMax; ++index) {
+        const Peer* peer = peers_.at(index);
+        if (peer == nullptr) continue;
+        if (std::find(known.begin(), known.end(), peer->incarnation()) == known.end())
+            drop_peer(index);
     }
 }
 
@@ -106,6 +131,15 @@ void StepLoop::drop_peer(uint32_t index) {
     log::write(peer.is_broken() ? log::Level::kWarn : log::Level::kInfo, "peer_dropped",
                {{"frontend", peer.slot()}, {"flights", dropped}, {"broken", peer.is_broken()}});
     peers_.remove(index);
+}
+
+void StepLoop::reopen_logs(const shm::Message& message) {
+    if (message.fds.size() != 1) return end(kExitProtocol);
+    if (const auto reopened = log::reopen(message.fds[0].get()); !reopened.ok()) {
+        log::error("logs_not_reopened", {{"reason", reopened.error().message}});
+        return;
+    }
+    log::info("logs_reopened");
 }
 
 void StepLoop::drain(const char* reason) {

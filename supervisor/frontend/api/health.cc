@@ -33,9 +33,10 @@ void Health::refresh(uint64_t now_ns) {
     if (rendered_ns_ != 0 && now_ns < rendered_ns_ + kRefreshNs) return;
     rendered_ns_ = now_ns;
     const auto& models = *catalog_.list();
-    models_ready_ = static_cast<size_t>(std::count_if(
-        models.begin(), models.end(),
-        [this, now_ns](const auto& model) { return admission_.is_ready(model->key, now_ns); }));
+    models_ready_ = static_cast<size_t>(
+        std::count_if(models.begin(), models.end(), [this, now_ns](const ListedModel& model) {
+            return model.is_serving() && admission_.is_ready(model->key, now_ns);
+        }));
     const auto workers = dispatcher_.workers();
     workers_ready_ = static_cast<uint32_t>(std::count_if(
         workers.begin(), workers.end(), [](const auto& worker) { return worker.ready; }));
@@ -45,6 +46,7 @@ void Health::refresh(uint64_t now_ns) {
 
 std::string Health::render(uint64_t now_ns) const {
     const auto& models = *catalog_.list();
+    const size_t models_serving = count_serving(models);
     const bool workers_whole = workers_ready_ >= supervisor_.workers_expected;
     std::string reason(shm::field_text(supervisor_.reason));
     if (reason.empty() && draining_) reason = "draining";
@@ -60,17 +62,17 @@ std::string Health::render(uint64_t now_ns) const {
     nlohmann::ordered_json json = {{"status", status}, {"version", BITNETD_VERSION}};
     json["model"] = model == nullptr ? nlohmann::ordered_json() : nlohmann::ordered_json(model->id);
     json["uptime_seconds"] = (now_ns - started_ns_) / kNsPerS;
-    json["components"] = {
-        {"frontend", {{"status", "healthy"}}},
-        {"workers",
-         {{"status", part(workers_whole, workers_ready_ > 0)},
-          {"ready", workers_ready_},
-          {"expected", supervisor_.workers_expected},
-          {"restarting", supervisor_.workers_restarting}}},
-        {"models",
-         {{"status", part(models_ready_ == models.size() && !models.empty(), models_ready_ > 0)},
-          {"ready", models_ready_},
-          {"loading", supervisor_.models_loading}}}};
+    json["components"] = {{"frontend", {{"status", "healthy"}}},
+                          {"workers",
+                           {{"status", part(workers_whole, workers_ready_ > 0)},
+                            {"ready", workers_ready_},
+                            {"expected", supervisor_.workers_expected},
+                            {"restarting", supervisor_.workers_restarting}}},
+                          {"models",
+                           {{"status", part(models_ready_ == models_serving && models_serving > 0,
+                                            models_ready_ > 0)},
+                            {"ready", models_ready_},
+                            {"loading", supervisor_.models_loading}}}};
     json["reason"] = reason.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(reason);
     return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

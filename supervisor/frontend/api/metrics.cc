@@ -144,7 +144,8 @@ void add_models(std::vector<MetricFamily>& out, const ModelList& models,
                                     "Cosine of packed layers' products with those of the stored "
                                     "weights, of the worst layer of a type, measured at load."},
                                    MetricType::Gauge);
-    for (const auto& model : models) {
+    for (const ListedModel& model : models) {
+        if (!model.is_serving()) continue;  // another one of its id may be
         const Labels label = {{"model", model->id}};
         add_gauge(info,
                   {{"model", model->id},

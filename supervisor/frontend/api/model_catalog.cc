@@ -38,7 +38,6 @@ Result<std::shared_ptr<const Model>> Model::open(const shm::ModelMessage& messag
     for (const ModelAlias& alias : options.aliases) {
         if (alias.id == model->id) model->aliases.push_back(alias.name);
     }
-    model->is_default = message.is_default != 0;
     model->loaded_unix_s = message.loaded_unix_s;
     model->facts = message.facts;
     model->vocab = message.facts.vocab;
@@ -70,25 +69,82 @@ std::optional<float> quantization_accuracy(const shm::ModelFacts& facts) {
 
 std::shared_ptr<const Model> find_model(const ModelList& models, std::string_view id) {
     std::shared_ptr<const Model> found;
-    for (const auto& model : models) {
-        if (id.empty() ? model->is_default || found == nullptr : model->is_called(id)) {
-            found = model;
+    for (const ListedModel& listed : models) {
+        if (!listed.is_serving()) continue;
+        if (id.empty() ? listed.is_default || found == nullptr : listed->is_called(id)) {
+            found = listed.model;
         }
     }
     return found;
 }
 
-void ModelCatalog::add(std::shared_ptr<const Model> model) {
+size_t count_serving(const ModelList& models) {
+    return static_cast<size_t>(std::count_if(
+        models.begin(), models.end(), [](const ListedModel& each) { return each.is_serving(); }));
+}
+
+void ModelCatalog::add(std::shared_ptr<const Model> model, shm::ModelStanding standing,
+                       bool is_default) {
+    const uint64_t key = model->key;
     auto list = std::make_shared<ModelList>(*list_);
-    std::erase_if(*list, [&model](const auto& other) { return other->key == model->key; });
-    list->push_back(std::move(model));
+    std::erase_if(*list, [key](const ListedModel& listed) { return listed->key == key; });
+    list->emplace_back(std::move(model), shm::ModelStanding::kCanary);  // until set below
+    list_ = std::move(list);
+    set_standing(key, standing, is_default);
+}
+
+void ModelCatalog::set_standing(uint64_t key, shm::ModelStanding standing, bool is_default) {
+    const auto subject = find(key);
+    if (subject == nullptr) return;
+    const bool serves = standing == shm::ModelStanding::kServing;
+    auto list = std::make_shared<ModelList>(*list_);
+    for (ListedModel& listed : *list) {
+        if (listed->key == key) {
+            listed.standing = standing;
+            if (serves) listed.is_default = is_default;
+        } else if (serves) {
+            if (is_default) listed.is_default = false;
+            if (listed.is_serving() && listed->id == subject->id) {
+                listed.standing = shm::ModelStanding::kRetiring;
+                unreleased_.insert(listed->key);
+            }
+        }
+    }
+    if (standing == shm::ModelStanding::kRetiring)
+        unreleased_.insert(key);
+    else
+        unreleased_.erase(key);
     list_ = std::move(list);
 }
 
 void ModelCatalog::remove(uint64_t key) {
     auto list = std::make_shared<ModelList>(*list_);
-    std::erase_if(*list, [key](const auto& model) { return model->key == key; });
+    std::erase_if(*list, [key](const ListedModel& listed) { return listed->key == key; });
+    unreleased_.erase(key);
     list_ = std::move(list);
+}
+
+std::shared_ptr<const Model> ModelCatalog::find(uint64_t key) const {
+    for (const ListedModel& listed : *list_) {
+        if (listed->key == key) return listed.model;
+    }
+    return nullptr;
+}
+
+// Whoever needs a model holds it: requests that run, and pool threads by the list they were given.
+// Only this thread makes further holders, so a count of one (the catalog's own) stays one.
+std::vector<uint64_t> ModelCatalog::take_released(
+    const std::function<bool(uint64_t)>& has_flights) {
+    std::vector<uint64_t> released;
+    if (unreleased_.empty()) return released;
+    for (const ListedModel& listed : *list_) {
+        if (!unreleased_.contains(listed->key)) continue;
+        if (listed.model.use_count() > 1 || has_flights(listed->key)) continue;
+        released.push_back(listed->key);
+    }
+    for (const uint64_t key : released)
+        unreleased_.erase(key);
+    return released;
 }
 
 }  // namespace bitnetd::frontend

@@ -94,7 +94,7 @@ Json process_json(const shm::BoardView& board, uint64_t now_ns) {
 std::map<uint64_t, std::string> models_by_worker(const ServerView& server) {
     std::map<uint64_t, std::string> out;
     for (const auto& worker : server.dispatcher.workers()) {
-        for (const auto& model : server.models) {
+        for (const ListedModel& model : server.models) {
             if (model->key == worker.facts.model_key) out[worker.facts.incarnation] = model->id;
         }
     }
@@ -164,7 +164,7 @@ std::string render_stats(const ServerView& server, uint64_t now_ns) {
     return print({{"object", "stats"},
                   {"timestamp", utc_time(unix_seconds())},
                   {"version", BITNETD_VERSION},
-                  {"models", server.models.size()},
+                  {"models", count_serving(server.models)},
                   {"requests",
                    {{"admitted", count(Counter::kGenerationsAdmitted)},
                     {"finished", count(Counter::kGenerationsFinished)},
@@ -191,6 +191,7 @@ std::string render_devices(const ServerView& server) {
     struct Device {
         Json workers = Json::array();
         Json models = Json::array();
+        std::string kernel_isa = {};  // the same for all workers of a device
         bool is_ready = false;
     };
     std::map<std::string, Device> devices;
@@ -199,6 +200,7 @@ std::string render_devices(const ServerView& server) {
         Device& device = devices[worker.facts.device];
         device.workers.push_back(worker.facts.slot);
         device.is_ready |= worker.ready;
+        if (!worker.facts.kernel_isa.empty()) device.kernel_isa = worker.facts.kernel_isa;
         const auto model = models.find(worker.facts.incarnation);
         if (model == models.end()) continue;
         const Json id = model->second;
@@ -215,6 +217,7 @@ std::string render_devices(const ServerView& server) {
              {"object", "device"},
              {"kind", is_cpu ? "cpu" : "gpu"},
              {"status", device.is_ready ? "ready" : "starting"},
+             {"instruction_set", device.kernel_isa.empty() ? Json() : Json(device.kernel_isa)},
              {"cores", is_cpu ? known(server.machine.cores()) : Json()},
              {"memory_total_bytes", is_cpu && memory ? Json(memory->total_bytes) : Json()},
              {"memory_available_bytes", is_cpu && memory ? Json(memory->available_bytes) : Json()},

@@ -222,6 +222,12 @@ Flight* Dispatcher::find(uint64_t flight) {
     return found == flights_.end() ? nullptr : found->second.get();
 }
 
+bool Dispatcher::has_flights(uint64_t model_key) const {
+    return std::any_of(flights_.begin(), flights_.end(), [model_key](const auto& entry) {
+        return entry.second->spec.model_key == model_key;
+    });
+}
+
 bool Dispatcher::has_records() noexcept {
     for (auto& [incarnation, worker] : workers_) {
         if (worker.port->has_records()) return true;

@@ -34,8 +34,9 @@ struct WorkerFacts {
     uint64_t incarnation = 0;
     uint64_t model_key = 0;
     uint32_t slot = 0;
-    uint32_t credits = 0;  // flights this frontend may have on it at once
-    std::string device;    // "cpu:0"
+    uint32_t credits = 0;         // flights this frontend may have on it at once
+    std::string device;           // "cpu:0"
+    std::string kernel_isa = "";  // "avx512vnni"
 };
 
 class Dispatcher {
@@ -53,6 +54,9 @@ class Dispatcher {
     // Fences a worker: takes in what it had published, then gives its flights to others. Deaths of
     // its own fault count against the flights it was working on.
     void remove_worker(uint64_t incarnation, shm::PeerEnd end, uint64_t now_ns);
+    // After a supervisor's restart: workers that are not among these died meanwhile.
+    void keep_workers(const std::set<uint64_t>& incarnations, uint64_t now_ns);
+    bool knows_worker(uint64_t incarnation) const { return workers_.contains(incarnation); }
     // Its waiting flights end once no worker of it is left.
     void remove_model(uint64_t model_key, uint64_t now_ns);
 
@@ -84,6 +88,8 @@ class Dispatcher {
     // its cache counted; 0: not measured yet.
     uint64_t prefill_ns(uint64_t model_key, std::span<const uint32_t> prompt) const;
     bool has_ready_worker(uint64_t model_key) const;
+    // Queued or running.
+    bool has_flights(uint64_t model_key) const;
     bool is_quarantined(const PromptDigest& digest, uint64_t now_ns) {
         return quarantine_.refuses(digest, now_ns);
     }

@@ -86,6 +86,15 @@ void Dispatcher::remove_worker(uint64_t incarnation, shm::PeerEnd end, uint64_t 
     show_gauges();
 }
 
+void Dispatcher::keep_workers(const std::set<uint64_t>& incarnations, uint64_t now_ns) {
+    std::vector<uint64_t> gone;
+    for (const auto& [incarnation, worker] : workers_) {
+        if (!incarnations.contains(incarnation)) gone.push_back(incarnation);
+    }
+    for (const uint64_t incarnation : gone)
+        remove_worker(incarnation, shm::PeerEnd::kKilled, now_ns);
+}
+
 void Dispatcher::retire(std::map<uint64_t, Worker>::iterator at, shm::PeerEnd end,
                         uint64_t now_ns) {
     Worker& worker = at->second;

@@ -1,8 +1,12 @@
 // What the supervisor says, one function per message. A message that is not as agreed ends the
 // process (kExitProtocol): the supervisor starts a whole one.
+#include <set>
+
+#include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/config/exit_codes.h"
 #include "common/log/log.h"
+#include "shm/abi/rollout_abi.h"
 #include "shm/control/text_field.h"
 #include "supervisor/frontend/dispatch/worker_link.h"
 #include "supervisor/frontend/process/frontend_process.h"
@@ -19,10 +23,18 @@ Result<void> FrontendProcess::take_message(shm::Message message) {
             return take_model(message);
         case shm::MessageType::kModelGone:
             return take_model_gone(message);
+        case shm::MessageType::kModelStanding:
+            return take_model_standing(message);
         case shm::MessageType::kPeer:
             return take_peer(std::move(message));
         case shm::MessageType::kPeerGone:
             return take_peer_gone(message);
+        case shm::MessageType::kKnownPeers:
+            return take_known_peers(message);
+        case shm::MessageType::kLogLevel:
+            return take_log_level(message);
+        case shm::MessageType::kReopenLogs:
+            return reopen_logs(message);
         case shm::MessageType::kHealth:
             return take_health(message);
         case shm::MessageType::kDrain:
@@ -58,6 +70,10 @@ Result<void> FrontendProcess::take_board(const shm::Message& message) {
 Result<void> FrontendProcess::take_model(const shm::Message& message) {
     BITNETD_ASSIGN(const auto facts, message.as<shm::ModelMessage>());
     BITNETD_TRY(message.expect_fds(1));
+    if (catalog_.find(facts.model_key) != nullptr) {  // after a supervisor's restart
+        catalog_.set_standing(facts.model_key, facts.standing, facts.is_default != 0);
+        return {};
+    }
     BITNETD_TRY(shm::check_weights_sealed(message.fds[0].get()));
     BITNETD_ASSIGN(auto mapped, shm::Segment::map(message.fds[0].get(), shm::Access::kRead));
     const auto memory = std::make_shared<const shm::Segment>(std::move(mapped));
@@ -75,7 +91,7 @@ Result<void> FrontendProcess::take_model(const shm::Message& message) {
                                  {"chat_template", model->chat_template.has_value()},
                                  {"fingerprint", model->fingerprint}});
     admission_.add_model(model->key, monotonic_ns());
-    catalog_.add(std::move(model));
+    catalog_.add(std::move(model), facts.standing, facts.is_default != 0);
     return {};
 }
 
@@ -87,14 +103,22 @@ Result<void> FrontendProcess::take_model_gone(const shm::Message& message) {
     return {};
 }
 
+Result<void> FrontendProcess::take_model_standing(const shm::Message& message) {
+    BITNETD_ASSIGN(const auto change, message.as<shm::ModelStandingMessage>());
+    catalog_.set_standing(change.model_key, change.standing, change.is_default != 0);
+    return {};
+}
+
 Result<void> FrontendProcess::take_peer(shm::Message message) {
     BITNETD_ASSIGN(const auto peer, message.as<shm::PeerMessage>());
+    if (dispatcher_.knows_worker(peer.incarnation)) return {};  // after a supervisor's restart
     WorkerFacts facts;
     facts.incarnation = peer.incarnation;
     facts.model_key = peer.model_key;
     facts.slot = peer.slot;
     facts.credits = peer.credits;
     facts.device = std::string(shm::field_text(peer.device));
+    facts.kernel_isa = std::string(shm::field_text(peer.kernel_isa));
     BITNETD_ASSIGN(auto link, WorkerLink::open(std::move(message), link_.incarnation()));
     dispatcher_.add_worker(std::move(facts), std::move(link), monotonic_ns());
     return {};
@@ -106,9 +130,37 @@ Result<void> FrontendProcess::take_peer_gone(const shm::Message& message) {
     return {};
 }
 
+Result<void> FrontendProcess::take_known_peers(const shm::Message& message) {
+    if (message.payload.size() % sizeof(uint64_t) != 0) {
+        return invalid("kKnownPeers of " + std::to_string(message.payload.size()) +
+                       " bytes: expected a list of 64-bit numbers");
+    }
+    std::set<uint64_t> known;
+    for (size_t at = 0; at < message.payload.size(); at += sizeof(uint64_t))
+        known.insert(load<uint64_t>(message.payload.data() + at));
+    dispatcher_.keep_workers(known, monotonic_ns());
+    return {};
+}
+
 Result<void> FrontendProcess::take_health(const shm::Message& message) {
     BITNETD_ASSIGN(const auto health, message.as<shm::HealthMessage>());
     health_.set_supervisor(health);
+    return {};
+}
+
+Result<void> FrontendProcess::take_log_level(const shm::Message& message) {
+    if (log::set_level(message.text())) return {};
+    return invalid("log level: expected debug, info, warn or error, found \"" +
+                   shm::printable(message.text().substr(0, 32)) + "\"");
+}
+
+Result<void> FrontendProcess::reopen_logs(const shm::Message& message) {
+    BITNETD_TRY(message.expect_fds(1));
+    if (const auto reopened = log::reopen(message.fds[0].get()); !reopened.ok()) {
+        log::error("logs_not_reopened", {{"reason", reopened.error().message}});
+        return {};
+    }
+    log::info("logs_reopened");
     return {};
 }
 

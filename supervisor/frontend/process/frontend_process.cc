@@ -7,6 +7,7 @@
 #include "common/config/exit_codes.h"
 #include "common/confine/confine.h"
 #include "common/log/log.h"
+#include "shm/abi/rollout_abi.h"
 
 namespace bitnetd::frontend {
 namespace {
@@ -116,8 +117,39 @@ Result<void> FrontendProcess::start_handles() {
     return {};
 }
 
-void FrontendProcess::on_control(uv_poll_t* handle, int, int) noexcept {
-    static_cast<FrontendProcess*>(handle->data)->read_control();
+void FrontendProcess::on_control(uv_poll_t* handle, int, int events) noexcept {
+    auto& self = *static_cast<FrontendProcess*>(handle->data);
+    // A failure shows in reading, too.
+    if ((events & UV_WRITABLE) != 0) (void)self.link_.channel().flush();
+    if ((events & UV_READABLE) != 0) self.read_control();
+    self.watch_control();
+}
+
+// Also for room in the socket while messages wait for it. Not any more once the channel has failed.
+void FrontendProcess::watch_control() {
+    if (uv_is_active(handle_of(control_)) == 0) return;
+    const int writable = link_.channel().wants_write() ? UV_WRITABLE : 0;
+    uv_poll_start(&control_, UV_READABLE | writable, on_control);
+}
+
+// What cannot be sent is only logged: a supervisor that is gone shows in reading, and one that
+// comes back says everything anew.
+template <typename T>
+void FrontendProcess::tell_supervisor(shm::MessageType type, const T& value) {
+    if (const auto sent = link_.channel().send(type, value); !sent.ok()) {
+        log::warn("supervisor_not_told",
+                  {{"message", static_cast<int>(type)}, {"reason", sent.error().message}});
+    }
+    watch_control();
+}
+
+void FrontendProcess::release_models() {
+    const auto released =
+        catalog_.take_released([this](uint64_t key) { return dispatcher_.has_flights(key); });
+    for (const uint64_t key : released) {
+        log::info("model_released", {{"model_key", key}});
+        tell_supervisor(shm::MessageType::kModelReleased, shm::ModelKeyMessage{key});
+    }
 }
 
 void FrontendProcess::read_control() {
@@ -148,6 +180,7 @@ void FrontendProcess::on_doorbell(uv_poll_t*, int, int) noexcept {}
 void FrontendProcess::on_prepare(uv_prepare_t* handle) noexcept {
     auto& self = *static_cast<FrontendProcess*>(handle->data);
     self.api_.end_turn();
+    self.release_models();
     self.set_wake_timer(monotonic_ns());
     self.link_.doorbell().prepare_sleep();
     // SYNC(doorbell.sleep): whoever published before this look is seen here; whoever does later

@@ -46,7 +46,11 @@ class FrontendProcess {
     Result<void> take_model_gone(const shm::Message& message);
     Result<void> take_peer(shm::Message message);
     Result<void> take_peer_gone(const shm::Message& message);
+    Result<void> take_model_standing(const shm::Message& message);
+    Result<void> take_known_peers(const shm::Message& message);
     Result<void> take_health(const shm::Message& message);
+    Result<void> take_log_level(const shm::Message& message);
+    Result<void> reopen_logs(const shm::Message& message);
 
     static void on_control(uv_poll_t* handle, int status, int events) noexcept;
     static void on_doorbell(uv_poll_t* handle, int status, int events) noexcept;
@@ -57,6 +61,10 @@ class FrontendProcess {
     static void on_terminate(uv_signal_t* handle, int number) noexcept;
 
     void read_control();
+    void watch_control();
+    template <typename T>
+    void tell_supervisor(shm::MessageType type, const T& value);
+    void release_models();
     void set_wake_timer(uint64_t now_ns);
     void show_http_stats();
     void drain(int exit_code);

@@ -118,6 +118,15 @@ TEST_P(Confine, MakesNoSockets) {
               0);
 }
 
+TEST_P(Confine, ReplacesStandardErrorAlone) {
+    EXPECT_EQ(run_confined(GetParam(),
+                           [] {
+                               EXPECT_IN_CHILD(dup3(1, STDERR_FILENO, 0) == STDERR_FILENO);
+                               EXPECT_IN_CHILD(denied(dup3(1, 7, 0)));
+                           }),
+              0);
+}
+
 TEST_P(Confine, KeepsMemoryThreadsAndDescriptors) {
     int ends[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);

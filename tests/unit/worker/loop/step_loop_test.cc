@@ -256,6 +256,67 @@ TEST(StepLoop, AFrontendThatGoesTakesItsFlightsWithIt) {
     EXPECT_EQ(fixture.cache().pages().available(), fixture.cache().pages().pages_total());
 }
 
+shm::Message known_peers(std::vector<uint64_t> incarnations) {
+    shm::Message message;
+    message.type = shm::MessageType::kKnownPeers;
+    const auto bytes = std::as_bytes(std::span(incarnations));
+    message.payload.assign(bytes.begin(), bytes.end());
+    return message;
+}
+
+TEST(StepLoop, AFrontendThatIsKnownIsLeftAsItIs) {
+    LoopFixture fixture;
+    FakeFrontend frontend(1);
+    fixture.connect(frontend);
+    frontend.submit(request_of(1));
+    fixture.loop().turn();
+    fixture.loop().on_message(frontend.introduction());  // by a supervisor that restarted
+    fixture.settle({&frontend});
+    expect_same(frontend.heard(1), run_alone(request_of(1)));
+}
+
+TEST(StepLoop, FrontendsThatDiedUnseenAreDropped) {
+    LoopFixture fixture;
+    FakeFrontend gone(1);
+    FakeFrontend stays(2);
+    fixture.connect(gone);
+    fixture.connect(stays);
+    gone.submit(request_of(1));
+    stays.submit(request_of(1));
+    fixture.loop().turn();
+    fixture.loop().on_message(known_peers({7, 2}));
+    fixture.settle({&stays});
+    EXPECT_FALSE(gone.heard(1).is_finished());
+    expect_same(stays.heard(1), run_alone(request_of(1)));
+    EXPECT_EQ(fixture.cache().pages().available(), fixture.cache().pages().pages_total());
+}
+
+TEST(StepLoop, AListOfPeersThatIsNoneEndsIt) {
+    LoopFixture fixture;
+    shm::Message message = known_peers({1});
+    message.payload.pop_back();
+    fixture.loop().on_message(std::move(message));
+    EXPECT_TRUE(fixture.loop().is_done());
+    EXPECT_EQ(fixture.loop().exit_code(), kExitProtocol);
+}
+
+shm::Message log_level(std::string_view level) {
+    shm::Message message;
+    message.type = shm::MessageType::kLogLevel;
+    const auto bytes = std::as_bytes(std::span(level));
+    message.payload.assign(bytes.begin(), bytes.end());
+    return message;
+}
+
+TEST(StepLoop, TakesALogLevelWhileItRuns) {
+    LoopFixture fixture;
+    for (const char* level : {"debug", "error", "info"})
+        fixture.loop().on_message(log_level(level));
+    EXPECT_FALSE(fixture.loop().is_done());
+    fixture.loop().on_message(log_level("loud"));
+    EXPECT_EQ(fixture.loop().exit_code(), kExitProtocol);
+}
+
 TEST(StepLoop, DrainFinishesWhatIsThereAndGivesBackTheRest) {
     LoopFixture fixture;
     FakeFrontend frontend(1);

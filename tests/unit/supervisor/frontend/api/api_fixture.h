@@ -205,7 +205,7 @@ class ApiTest : public testing::Test {
 
     void add_worker(uint32_t credits = 8) {
         worker_ = std::make_shared<FakeWorkerState>();
-        dispatcher_.add_worker({++incarnation_, kTestModelKey, 0, credits, "cpu:0"},
+        dispatcher_.add_worker({++incarnation_, kTestModelKey, 0, credits, "cpu:0", "avx2"},
                                std::make_unique<FakeWorker>(worker_), monotonic_ns());
     }
     FakeExchange& send(Method method, std::string path, std::string body = "",

@@ -216,7 +216,8 @@ TEST_F(InferenceTest, WhatIsNotKnownIsNull) {
 }
 
 TEST_F(InferenceTest, ProgressComesEachSecond) {
-    InferenceRenderer renderer({}, *catalog_.list()->begin(), /*tokens_max=*/100, boards_, "r");
+    InferenceRenderer renderer({}, catalog_.list()->front().model, /*tokens_max=*/100, boards_,
+                               "r");
     FlightStart start;
     start.prefill_done_ns = 5 * kNsPerS;
     renderer.on_started(start);

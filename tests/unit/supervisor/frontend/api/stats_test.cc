@@ -134,6 +134,7 @@ TEST_F(StatsTest, Devices) {
     EXPECT_EQ(cpu["status"], "ready");
     EXPECT_EQ(cpu["workers"], Json::array({0}));
     EXPECT_EQ(cpu["models"], Json::array({"tiny"}));
+    EXPECT_EQ(cpu["instruction_set"], "avx2");
     EXPECT_EQ(cpu["cores"], nullptr) << "the fixture's machine knows nothing";
     worker_->ready = false;
     EXPECT_EQ(get("/v1/devices")["data"][0]["status"], "starting");

@@ -57,6 +57,31 @@ TEST_F(DispatcherTest, DeliversTokensAndEnds) {
     EXPECT_EQ(board_.counter(Counter::kGeneratedTokens), 3u);
 }
 
+TEST_F(DispatcherTest, WorkersThatDiedUnseenLoseTheirFlightsToOthers) {
+    const auto gone = add_worker(1, 1);
+    RecordingSink sink;
+    const uint64_t id = submit(sink);
+    ASSERT_EQ(gone->submissions.size(), 1u);
+    gone->publish_token(id, 1, 3, 20);
+    const auto stays = add_worker(2);
+    EXPECT_TRUE(dispatcher_.knows_worker(1));
+    dispatcher_.keep_workers({2, 77}, now_ns_);
+    EXPECT_FALSE(dispatcher_.knows_worker(1));
+    EXPECT_TRUE(dispatcher_.knows_worker(2));
+    ASSERT_EQ(stays->submissions.size(), 1u);
+    EXPECT_EQ(stays->submissions[0].ids, (Ids{7, 8, 9, 20}));
+}
+
+TEST_F(DispatcherTest, KnowsWhoseFlightsItHas) {
+    RecordingSink sink;
+    EXPECT_FALSE(dispatcher_.has_flights(1));
+    const uint64_t waiting = submit(sink);
+    EXPECT_TRUE(dispatcher_.has_flights(1)) << "one that waits counts";
+    EXPECT_FALSE(dispatcher_.has_flights(2));
+    dispatcher_.cancel(waiting, now_ns_);
+    EXPECT_FALSE(dispatcher_.has_flights(1));
+}
+
 TEST_F(DispatcherTest, EndsAtPositionLimitEvenIfTheWorkerDoesNot) {
     const auto worker = add_worker(1);
     RecordingSink sink;
