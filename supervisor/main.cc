@@ -74,7 +74,7 @@ int serve(uv_loop_t* loop, Settings settings, Executables programs, Listeners li
 }
 
 int run(const CommandLine& line, uint64_t started_ns) {
-    auto settings = check_settings(line.params);
+    auto settings = settings_of(line);
     if (!settings.ok()) return usage_error(settings.error());
     if (line.action == CommandLine::Action::kCheckConfig) {
         std::puts("the configuration is good");

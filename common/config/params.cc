@@ -1,7 +1,9 @@
 #include "common/config/params.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
+#include <optional>
 
 namespace bitnetd {
 namespace {
@@ -34,6 +36,48 @@ Result<void> check_text(std::string_view key, std::string_view text) {
         }
     }
     return {};
+}
+
+std::string lower(std::string_view text) {
+    std::string out(text);
+    for (char& c : out)
+        c = static_cast<char>(tolower(static_cast<unsigned char>(c)));
+    return out;
+}
+
+struct Variable {
+    std::string_view variable;  // BITNETD_SECTION__KEY
+    std::string section;
+    std::string name;
+    std::string_view value;
+};
+
+// Of NAME=VALUE. Names without "__" are not settings (BITNETD_SEED and the like).
+std::optional<Variable> parse_variable(std::string_view entry) {
+    constexpr std::string_view kPrefix = "BITNETD_";
+    const size_t equals = entry.find('=');
+    const size_t split = entry.find("__");
+    if (!entry.starts_with(kPrefix) || equals == entry.npos || split == entry.npos ||
+        split > equals || split < kPrefix.size()) {
+        return std::nullopt;
+    }
+    return Variable{entry.substr(0, equals),
+                    lower(entry.substr(kPrefix.size(), split - kPrefix.size())),
+                    lower(entry.substr(split + 2, equals - split - 2)), entry.substr(equals + 1)};
+}
+
+Result<void> set_variable(Params& params, const Variable& variable) {
+    const ParamRow* row = find_param_row(key_of(variable.section, variable.name));
+    std::string_view value = variable.value;
+    if (row != nullptr && row->is_list) {
+        clear_list(params, variable.section, variable.name);
+        while (value.find(',') != value.npos) {
+            BITNETD_TRY(set_param(params, variable.section, variable.name,
+                                  value.substr(0, value.find(','))));
+            value.remove_prefix(value.find(',') + 1);
+        }
+    }
+    return set_param(params, variable.section, variable.name, value);
 }
 
 std::vector<ParamRow> make_rows() {
@@ -112,37 +156,14 @@ void clear_list(Params& params, std::string_view section, std::string_view name)
 #include "common/config/params.def"
 }
 
-Result<void> read_environment(Params& params, char** environment) {
-    constexpr std::string_view prefix = "BITNETD_";
+Result<void> read_environment(Params& params, ParamOrigins& origins, char** environment) {
     for (char** entry = environment; *entry != nullptr; ++entry) {
-        const std::string_view text = *entry;
-        const size_t equals = text.find('=');
-        const size_t split = text.find("__");
-        if (!text.starts_with(prefix) || equals == text.npos || split == text.npos ||
-            split > equals) {
-            continue;  // variables without "__" are not settings (BITNETD_SEED and the like)
-        }
-        std::string section(text.substr(prefix.size(), split - prefix.size()));
-        std::string name(text.substr(split + 2, equals - split - 2));
-        for (char& c : section)
-            c = static_cast<char>(tolower(c));
-        for (char& c : name)
-            c = static_cast<char>(tolower(c));
-        std::string_view value = text.substr(equals + 1);
-        bool is_list = false;
-        for (const ParamRow& row : param_rows()) {
-            if (row.section == section && row.name == name) is_list = row.is_list;
-        }
-        if (is_list) clear_list(params, section, name);
-        while (is_list && value.find(',') != value.npos) {
-            BITNETD_TRY(set_param(params, section, name, value.substr(0, value.find(','))));
-            value.remove_prefix(value.find(',') + 1);
-        }
-        auto set = set_param(params, section, name, value);
-        if (!set.ok()) {
-            return std::move(set).error().within("environment " +
-                                                 std::string(text.substr(0, equals)));
-        }
+        const auto variable = parse_variable(*entry);
+        if (!variable) continue;
+        const std::string place = "environment " + std::string(variable->variable);
+        auto set = set_variable(params, *variable);
+        if (!set.ok()) return std::move(set).error().within(place);
+        origins.set(variable->section, variable->name, place);
     }
     return {};
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/config/param_origins.h"
 
 namespace bitnetd {
 
@@ -64,11 +65,11 @@ Result<void> set_param(Params& params, std::string_view section, std::string_vie
 void clear_list(Params& params, std::string_view section, std::string_view name);
 
 // All of a TOML file; the error names the file and the line. A list in the file replaces the list.
-Result<void> read_toml(Params& params, const std::string& path);
+Result<void> read_toml(Params& params, ParamOrigins& origins, const std::string& path);
 
-// Every environment variable BITNETD_SECTION__KEY. An unknown one is an error; a list replaces the
-// list.
-Result<void> read_environment(Params& params, char** environment);
+// Every environment variable BITNETD_SECTION__KEY. An unknown one is an error, which names it; a
+// list replaces the list.
+Result<void> read_environment(Params& params, ParamOrigins& origins, char** environment);
 
 // "section.name=value" lines, lists one line per element; parse_settings() reads them back.
 std::string print_settings(const Params& params);

@@ -7,6 +7,7 @@ namespace bitnetd {
 namespace {
 
 std::string place(const std::string& path, const toml::source_region& source) {
+    if (source.begin.line == 0) return path;  // the file as a whole
     return path + ":" + std::to_string(source.begin.line);
 }
 
@@ -36,7 +37,7 @@ Result<void> set_setting(Params& params, std::string_view section, std::string_v
 
 }  // namespace
 
-Result<void> read_toml(Params& params, const std::string& path) {
+Result<void> read_toml(Params& params, ParamOrigins& origins, const std::string& path) {
     toml::table table;
     try {
         table = toml::parse_file(path);
@@ -52,7 +53,9 @@ Result<void> read_toml(Params& params, const std::string& path) {
         }
         for (const auto& [name, node] : *rows) {
             auto set = set_setting(params, section.str(), name.str(), node);
-            if (!set.ok()) return std::move(set).error().within(place(path, node.source()));
+            const std::string where = place(path, node.source());
+            if (!set.ok()) return std::move(set).error().within(where);
+            origins.set(section.str(), name.str(), where);
         }
     }
     return {};

@@ -35,7 +35,7 @@ constexpr ShortFlag kShortFlags[] = {
 
 // "--server.listen", with the short form before it where there is one.
 std::string flag_names(const ParamRow& row) {
-    const std::string key = std::string(row.section) + "." + std::string(row.name);
+    const std::string key = row.key();
     for (const ShortFlag& usual : kShortFlags) {
         if (usual.key == key) return std::string(usual.flag) + ",--" + key;
     }
@@ -50,7 +50,7 @@ void add_flags(CLI::App& app, Flags& flags) {
                  "Print every setting as it would be used.");
     app.set_version_flag("--version", "bitnetd " BITNETD_VERSION);
     for (const ParamRow& row : param_rows()) {
-        auto& texts = flags.values[std::string(row.section) + "." + std::string(row.name)];
+        auto& texts = flags.values[row.key()];
         auto* option = app.add_option(flag_names(row), texts, help_of(row));
         option->group("[" + std::string(row.section) + "]")->expected(1);
         option->type_name(row.range_text.empty() ? "TEXT" : "N");
@@ -60,14 +60,17 @@ void add_flags(CLI::App& app, Flags& flags) {
     }
 }
 
-Result<void> apply_flags(Params& params, const Flags& flags) {
+Result<void> apply_flags(Params& params, ParamOrigins& origins, const Flags& flags) {
+    constexpr const char* kPlace = "command line";
     for (const ParamRow& row : param_rows()) {
-        const auto& texts = flags.values.at(std::string(row.section) + "." + std::string(row.name));
+        const auto& texts = flags.values.at(row.key());
         if (texts.empty()) continue;
         clear_list(params, row.section, row.name);
         for (const std::string& text : texts) {
-            BITNETD_TRY(set_param(params, row.section, row.name, text));
+            auto set = set_param(params, row.section, row.name, text);
+            if (!set.ok()) return std::move(set).error().within(kPlace);
         }
+        origins.set(row.section, row.name, kPlace);
     }
     return {};
 }
@@ -100,12 +103,23 @@ Result<CommandLine> read_command_line(int argc, const char* const* argv, char** 
     }
 
     CommandLine line;
-    if (!flags.config.empty()) BITNETD_TRY(read_toml(line.params, flags.config));
-    BITNETD_TRY(read_environment(line.params, environment));
-    BITNETD_TRY(apply_flags(line.params, flags));
+    if (!flags.config.empty()) BITNETD_TRY(read_toml(line.params, line.origins, flags.config));
+    BITNETD_TRY(read_environment(line.params, line.origins, environment));
+    BITNETD_TRY(apply_flags(line.params, line.origins, flags));
     if (flags.check_config) line.action = CommandLine::Action::kCheckConfig;
     if (flags.print_effective_config) line.action = CommandLine::Action::kPrintSettings;
     return line;
+}
+
+Result<Settings> settings_of(const CommandLine& line) {
+    auto settings = check_settings(line.params);
+    if (!settings.ok()) return line.origins.locate(std::move(settings).error());
+    return settings;
+}
+
+Result<Settings> read_settings(int argc, const char* const* argv, char** environment) {
+    BITNETD_ASSIGN(const CommandLine line, read_command_line(argc, argv, environment));
+    return settings_of(line);
 }
 
 }  // namespace bitnetd::supervisor

@@ -7,6 +7,7 @@
 
 #include "common/base/result.h"
 #include "common/config/params.h"
+#include "supervisor/lifecycle/settings/settings_check.h"
 
 namespace bitnetd::supervisor {
 
@@ -15,8 +16,17 @@ struct CommandLine {
     Action action = Action::kRun;
     std::string text;  // of kShowText: the help or the version
     Params params;     // not yet checked as a whole
+    ParamOrigins origins;
 };
 
+// Errors name the place: "b.toml:12: server.workers: expected ...".
 Result<CommandLine> read_command_line(int argc, const char* const* argv, char** environment);
+
+// The settings as a whole, checked; errors name the place likewise.
+Result<Settings> settings_of(const CommandLine& line);
+
+// All of it once more, for SIGHUP: with the argv and environment of the start, the file as it is
+// now. Nothing is kept of an earlier call.
+Result<Settings> read_settings(int argc, const char* const* argv, char** environment);
 
 }  // namespace bitnetd::supervisor
