@@ -30,6 +30,9 @@ class Health {
         rendered_ns_ = 0;
     }
 
+    // The whole server was told to stop, and not this process only.
+    bool server_ends() const { return supervisor_.draining != 0; }
+
     // 200 healthy or degraded, 503 unhealthy.
     Response overall(uint64_t now_ns);
     // One model with one ready worker, not draining; overload does not make it unready.

@@ -11,8 +11,12 @@
 
 namespace bitnetd::frontend::http {
 
-Connection::Connection(Server& server, Fd socket, Peer peer, size_t slot)
-    : server_(server), socket_(std::move(socket)), slot_(slot), parser_(server.limits()) {
+Connection::Connection(Server& server, Fd socket, Peer peer, size_t slot, bool was_served)
+    : server_(server),
+      socket_(std::move(socket)),
+      slot_(slot),
+      parser_(server.limits()),
+      served_(was_served) {
     parser_.request().peer = std::move(peer);
     idle_since_ms_ = server.now_ms();
 }

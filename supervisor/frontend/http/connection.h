@@ -31,7 +31,8 @@ class Connection final : public Exchange {
   public:
     static constexpr size_t kNotDirty = SIZE_MAX;
 
-    Connection(Server& server, Fd socket, Peer peer, size_t slot);
+    // `was_served`: by a predecessor.
+    Connection(Server& server, Fd socket, Peer peer, size_t slot, bool was_served);
 
     // ---- For Server ----
 
@@ -43,6 +44,10 @@ class Connection final : public Exchange {
     void on_due(uint64_t now_ms);
     // Closes when nothing is being said, to make room for others.
     void shed_if_idle(uint64_t now_ms);
+    // Nothing is being said or has come: another process may go on with it.
+    bool may_leave() const;
+    // The connection ends here and its socket lives on.
+    Fd leave();
     // The client is gone, or must be: on_gone when an answer was outstanding, then nothing more.
     void lose();
 
@@ -130,7 +135,7 @@ class Connection final : public Exchange {
     bool peer_half_closed_ = false;  // the kernel says so; unread input may be left
     bool parse_paused_ = false;      // too much unsent output
     bool head_begun_ = false;        // part of a head has come
-    bool served_ = false;            // at least one request
+    bool served_;                    // at least one request
     bool continue_sent_ = false;
     bool closes_ = false;      // behind the current answer
     bool was_slow_ = false;    // on_drained is owed

@@ -61,7 +61,7 @@ void Connection::frame_events() {
 }
 
 bool Connection::closes_after_answer() const {
-    return !parser_.keeps_alive() || server_.draining();
+    return !parser_.keeps_alive() || server_.closes_connections();
 }
 
 // Sets closes_ too: what the head says is what happens.

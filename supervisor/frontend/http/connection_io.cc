@@ -34,6 +34,7 @@ void Connection::pump() {
     }
     if (state_ == State::kClosing && unsent_bytes() == 0) begin_linger();
     if (state_ == State::kClosed) return;
+    if (server_.hands_over() && is_idle()) server_.offer_idle();
     update_interest();
     update_due();
 }
@@ -118,7 +119,7 @@ uint64_t Connection::reading_due_ms() const {
     if (head_begun_) return head_began_ms_ + limits.head_timeout_ms;
     const uint64_t patience_ms = served_ ? limits.keep_alive_timeout_ms : limits.head_timeout_ms;
     const uint64_t due = idle_since_ms_ + patience_ms;
-    if (!server_.draining()) return due;
+    if (!server_.ends()) return due;
     return std::min(due, std::max(idle_since_ms_, server_.drain_began_ms()) + limits.drain_idle_ms);
 }
 
@@ -163,6 +164,16 @@ void Connection::shed_if_idle(uint64_t now_ms) {
     if (has_unread_bytes()) return;
     ++server_.counters().connections_shed;
     lose();
+}
+
+bool Connection::may_leave() const {
+    return is_idle() && in_.empty() && !end_of_input_ && !peer_half_closed_ && !has_unread_bytes();
+}
+
+Fd Connection::leave() {
+    Fd socket = std::move(socket_);
+    close_now();
+    return socket;
 }
 
 bool Connection::has_unread_bytes() const {

@@ -71,9 +71,19 @@ Result<void> Server::listen(Fd socket) {
 }
 
 Result<void> Server::adopt(Fd socket) {
+    return adopt(std::move(socket), /*was_served=*/false);
+}
+
+void Server::inherit(Fd socket) {
+    if (stopping_) return;
+    const auto adopted = adopt(std::move(socket), /*was_served=*/true);
+    if (!adopted.ok()) log::warn("inherited_socket_lost", {{"reason", adopted.error().message}});
+}
+
+Result<void> Server::adopt(Fd socket, bool was_served) {
     Peer peer = peer_of(socket.get());
-    auto connection =
-        std::make_unique<Connection>(*this, std::move(socket), std::move(peer), slots_.size());
+    auto connection = std::make_unique<Connection>(*this, std::move(socket), std::move(peer),
+                                                   slots_.size(), was_served);
     if (const int error = connection->start(); error != 0) return uv_error("adopt", error);
     slots_.push_back({connection.get(), UINT64_MAX});
     ++open_handles_;
@@ -84,16 +94,21 @@ Result<void> Server::adopt(Fd socket) {
     return {};
 }
 
-void Server::drain(std::function<void()> on_empty) {
+void Server::drain(Drain why, std::function<void()> on_empty) {
     on_empty_ = std::move(on_empty);
-    if (!draining_) {
-        draining_ = true;
+    if (!draining_ || *draining_ < why) {
+        draining_ = why;
         drain_began_ms_ = now_ms();
         close_listeners();
         for (const Slot& slot : slots_)
-            want_pump(*slot.connection);  // their deadlines are nearer now
+            want_pump(*slot.connection);  // their deadlines may be nearer now
     }
     check_empty();
+}
+
+void Server::set_heir(Heir* heir) {
+    heir_ = heir;
+    offer_idle();
 }
 
 void Server::stop(std::function<void()> on_stopped) {
@@ -165,6 +180,23 @@ void Server::pump_all() {
         connection->pump();
     }
     dirty_.clear();
+    if (std::exchange(has_offer_, false)) offer();
+}
+
+// As many batches as the heir takes. Backwards: one that leaves is replaced by the last, which has
+// had its turn.
+void Server::offer() {
+    size_t at = slots_.size();
+    while (hands_over()) {
+        const size_t room = heir_->room();
+        std::vector<Fd> leaving;
+        while (at > 0 && leaving.size() < room) {
+            Connection& connection = *slots_[--at].connection;
+            if (connection.may_leave()) leaving.push_back(connection.leave());
+        }
+        if (leaving.empty()) return;
+        heir_->take(std::move(leaving));
+    }
 }
 
 void Server::on_tick(uv_timer_t* handle) noexcept {

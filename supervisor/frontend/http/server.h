@@ -17,12 +17,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/base/fd.h"
 #include "common/base/result.h"
 #include "supervisor/frontend/http/exchange.h"
+#include "supervisor/frontend/http/heir.h"
 #include "supervisor/frontend/http/limits.h"
 #include "supervisor/frontend/http/request_id.h"
 #include "supervisor/frontend/http/response_writer.h"
@@ -48,6 +50,12 @@ struct ServerStats {
     std::array<uint64_t, 600> answers_by_status{};  // index: status
 };
 
+// Why a server takes no more connections.
+enum class Drain : uint8_t {
+    kRolled,  // others go on: no connection is closed earlier than its client was told
+    kEnd,     // nobody goes on: idle connections are closed after drain_idle_ms
+};
+
 class Server {
   public:
     // `handler` and `loop` must outlive the server.
@@ -61,12 +69,21 @@ class Server {
     // processes. TCP_NODELAY and a time limit for dead peers are set on it and so inherited.
     Result<void> listen(Fd socket);
 
-    // Serves one connected socket: a hand-over by a predecessor, or a socketpair.
+    // Serves one connected socket: accepted, or one end of a socketpair.
     Result<void> adopt(Fd socket);
+    // The same for one that a predecessor served and was left idle: its client was told how long it
+    // may stay so. One that cannot be served is closed.
+    void inherit(Fd socket);
 
-    // Stops accepting; each next answer says `Connection: close`; idle connections are closed after
-    // drain_idle_ms. Calls `on_empty` once when no connection is left (at once when none is there).
-    void drain(std::function<void()> on_empty);
+    // Stops accepting; each next answer says `Connection: close`. Calls `on_empty` once when no
+    // connection is left (at once when none is there). A second call replaces `on_empty`; a server
+    // that was rolled may still be told that it ends.
+    void drain(Drain why, std::function<void()> on_empty);
+    // Whoever takes idle connections while this one is rolled: then an answer need not be the last
+    // of its connection. Null: nobody. It outlives its use here.
+    void set_heir(Heir* heir);
+    // The heir has room: it is offered what idles before the loop waits again.
+    void offer_idle() { has_offer_ = true; }
 
     // Closes everything now, ends a drain without its callback; unfinished exchanges get on_gone
     // from within this call. `on_stopped` is called from the loop when all handles are closed: the
@@ -85,7 +102,12 @@ class Server {
     DateLine& date() { return date_; }
     std::string_view keep_alive_line() const { return keep_alive_line_; }
     uint64_t now_ms() const { return uv_now(loop_); }
-    bool draining() const { return draining_; }
+    bool ends() const { return draining_ == Drain::kEnd; }
+    bool hands_over() const {
+        return draining_ == Drain::kRolled && heir_ != nullptr && heir_->is_there();
+    }
+    // No answer is followed by another one.
+    bool closes_connections() const { return draining_ && !hands_over(); }
     uint64_t drain_began_ms() const { return drain_began_ms_; }
     bool is_full() const { return stats_.connections_open >= limits_.connections_max; }
 
@@ -113,7 +135,9 @@ class Server {
 
     static void on_prepare(uv_prepare_t* handle) noexcept;
     static void on_tick(uv_timer_t* handle) noexcept;
+    Result<void> adopt(Fd socket, bool was_served);
     void pump_all();
+    void offer();
     void tick();
     void start_ticking();
     void resume_accepting();
@@ -137,7 +161,9 @@ class Server {
     size_t open_handles_ = 0;
 
     bool accepting_paused_ = false;
-    bool draining_ = false;
+    std::optional<Drain> draining_;
+    Heir* heir_ = nullptr;
+    bool has_offer_ = false;  // some connection may have become idle, or the heir has room
     bool stopping_ = false;
     uint64_t drain_began_ms_ = 0;
     uint64_t last_accept_warning_ms_ = 0;

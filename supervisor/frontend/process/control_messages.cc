@@ -31,14 +31,22 @@ Result<void> FrontendProcess::take_message(shm::Message message) {
             return take_peer_gone(message);
         case shm::MessageType::kKnownPeers:
             return take_known_peers(message);
+        case shm::MessageType::kOrderAnswer:
+            return take_order_answer(message);
+        case shm::MessageType::kRollout:
+            return take_rollout(message);
         case shm::MessageType::kLogLevel:
             return take_log_level(message);
         case shm::MessageType::kReopenLogs:
             return reopen_logs(message);
         case shm::MessageType::kHealth:
             return take_health(message);
+        case shm::MessageType::kHandOver:
+            return take_hand_over(std::move(message));
+        case shm::MessageType::kPredecessor:
+            return take_predecessor(std::move(message));
         case shm::MessageType::kDrain:
-            drain(kExitOk);
+            drain(health_.server_ends() ? http::Drain::kEnd : http::Drain::kRolled, kExitOk);
             return {};
         default:
             return invalid("control message of type " +
@@ -50,6 +58,7 @@ Result<void> FrontendProcess::take_message(shm::Message message) {
 Result<void> FrontendProcess::take_listen(shm::Message message) {
     BITNETD_ASSIGN(const auto listen, message.as<shm::ListenMessage>());
     BITNETD_TRY(message.expect_fds(1));
+    if (draining_) return {};
     BITNETD_TRY(server_.listen(std::move(message.fds[0])));
     log::info("listening", {{"address", shm::field_text(listen.address)}});
     return {};
@@ -145,6 +154,39 @@ Result<void> FrontendProcess::take_known_peers(const shm::Message& message) {
 Result<void> FrontendProcess::take_health(const shm::Message& message) {
     BITNETD_ASSIGN(const auto health, message.as<shm::HealthMessage>());
     health_.set_supervisor(health);
+    // It was to be rolled, and now the whole server ends: its deadline is nearer.
+    if (draining_ && health_.server_ends()) drain(http::Drain::kEnd, exit_code_);
+    return {};
+}
+
+// A second successor takes the place of one that failed.
+Result<void> FrontendProcess::take_hand_over(shm::Message message) {
+    BITNETD_TRY(message.expect_fds(1));
+    server_.set_heir(nullptr);
+    hand_over_.reset();
+    hand_over_.emplace(server_, std::move(message.fds[0]), [this] { watch_empty(); });
+    server_.set_heir(&*hand_over_);
+    return {};
+}
+
+Result<void> FrontendProcess::take_predecessor(shm::Message message) {
+    BITNETD_TRY(message.expect_fds(1));
+    inheritances_.emplace_back(server_, std::move(message.fds[0]), [this] {
+        inheritances_.remove_if([](const auto& each) { return each.is_over(); });
+        watch_empty();
+    });
+    return {};
+}
+
+Result<void> FrontendProcess::take_order_answer(const shm::Message& message) {
+    BITNETD_ASSIGN(const auto answer, message.as<shm::OrderAnswerMessage>());
+    api_.take_answer(answer);
+    return {};
+}
+
+Result<void> FrontendProcess::take_rollout(const shm::Message& message) {
+    BITNETD_ASSIGN(const auto rollout, message.as<shm::RolloutMessage>());
+    api_.take_rollout(rollout);
     return {};
 }
 

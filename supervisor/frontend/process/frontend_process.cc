@@ -39,6 +39,9 @@ ApiOptions api_options(const Params& params) {
     return options;
 }
 
+// Of a rolled frontend, beyond the longest time that a generation may take.
+constexpr uint64_t kRollMarginMs = 5'000;
+
 uv_handle_t* handle_of(auto& handle) {
     return reinterpret_cast<uv_handle_t*>(&handle);
 }
@@ -52,7 +55,8 @@ FrontendProcess::FrontendProcess(shm::ChildLink& link)
                                .wait_max_ms = link.params().dispatch_wait_max_ms}),
       health_(catalog_, dispatcher_, admission_, monotonic_ns()),
       tasks_((BITNETD_CHECK(uv_loop_init(&loop_) == 0), &loop_)),
-      api_({dispatcher_, admission_, catalog_, boards_, health_, machine_, tasks_, link.board()},
+      api_({dispatcher_, admission_, catalog_, boards_, health_, machine_, tasks_, link.board(),
+            *this},
            api_options(link.params())),
       server_(&loop_, api_, http_limits(link.params())) {}
 
@@ -143,6 +147,12 @@ void FrontendProcess::tell_supervisor(shm::MessageType type, const T& value) {
     watch_control();
 }
 
+Result<void> FrontendProcess::send_order(const shm::OrderMessage& order) {
+    auto sent = link_.channel().send(shm::MessageType::kOrder, order);
+    watch_control();
+    return sent;
+}
+
 void FrontendProcess::release_models() {
     const auto released =
         catalog_.take_released([this](uint64_t key) { return dispatcher_.has_flights(key); });
@@ -159,7 +169,7 @@ void FrontendProcess::read_control() {
             uv_poll_stop(&control_);
             if (received.error().code == ErrorCode::kUnavailable) {
                 log::warn("supervisor_gone", {{"reason", received.error().message}});
-                drain(kExitLostSupervisor);
+                drain(http::Drain::kEnd, kExitLostSupervisor);
             } else {
                 log::error("control_failed", {{"reason", received.error().message}});
                 end(kExitProtocol);
@@ -214,6 +224,7 @@ void FrontendProcess::on_heartbeat(uv_timer_t* handle) noexcept {
     self.link_.board().heartbeat(now_ns);
     self.admission_.observe(now_ns);
     self.machine_.observe(now_ns);
+    self.api_.observe(now_ns);
     self.show_http_stats();
 }
 
@@ -236,17 +247,32 @@ void FrontendProcess::show_http_stats() {
     shown_ = now;
 }
 
-// Takes nothing new, finishes what it has, then ends; what is not finished in time is ended.
-void FrontendProcess::drain(int exit_code) {
-    if (is_draining_) return;
-    is_draining_ = true;
+// Accepts nothing new, finishes what it has, then ends; what is not finished in time is ended.
+// Rolled, it still serves whoever it cannot hand over, for as long as a request may take; at the
+// server's end it refuses what is asked from here on.
+void FrontendProcess::drain(http::Drain why, int exit_code) {
+    if (draining_ && *draining_ >= why) return;
+    draining_ = why;
     exit_code_ = exit_code;
-    log::info("draining", {{"generations", api_.active()}});
+    const bool is_rolled = why == http::Drain::kRolled;
+    log::info("draining", {{"rolled", is_rolled}, {"generations", api_.active()}});
     const uint64_t now_ns = monotonic_ns();
-    admission_.begin_drain(now_ns);
+    if (!is_rolled) admission_.begin_drain(now_ns);
     link_.board().set_state(shm::ProcessState::kDraining, now_ns);
-    uv_timer_start(&drain_deadline_, on_drain_deadline, link_.params().server_drain_timeout_ms, 0);
-    server_.drain([this] { end(exit_code_); });
+    const Params& params = link_.params();
+    const uint64_t limit_ms =
+        is_rolled ? params.api_timeout_ms + kRollMarginMs : params.server_drain_timeout_ms;
+    uv_timer_start(&drain_deadline_, on_drain_deadline, limit_ms, 0);
+    watch_empty();
+}
+
+// Ends when no connection is here, on its way to the successor or to come from a predecessor.
+void FrontendProcess::watch_empty() {
+    if (!draining_ || is_ending_) return;
+    server_.drain(*draining_, [this] {
+        const bool is_sending = hand_over_ && hand_over_->is_sending();
+        if (!is_sending && inheritances_.empty()) end(exit_code_);  // else they call again
+    });
 }
 
 void FrontendProcess::on_drain_deadline(uv_timer_t* handle) noexcept {
@@ -258,7 +284,7 @@ void FrontendProcess::on_drain_deadline(uv_timer_t* handle) noexcept {
 
 // From the kernel when the supervisor died, or from an operator: either way finish what is running.
 void FrontendProcess::on_terminate(uv_signal_t* handle, int) noexcept {
-    static_cast<FrontendProcess*>(handle->data)->drain(kExitOk);
+    static_cast<FrontendProcess*>(handle->data)->drain(http::Drain::kEnd, kExitOk);
 }
 
 void FrontendProcess::end(int exit_code) {
@@ -272,6 +298,8 @@ void FrontendProcess::end(int exit_code) {
 
 // The loop ends when nothing is left on it.
 void FrontendProcess::close_handles() {
+    hand_over_.reset();
+    inheritances_.clear();
     for (uv_handle_t* handle : handles())
         uv_close(handle, nullptr);
 }

@@ -9,6 +9,8 @@
 #include <uv.h>
 
 #include <array>
+#include <list>
+#include <optional>
 
 #include "common/base/result.h"
 #include "shm/control/child_link.h"
@@ -18,16 +20,18 @@
 #include "supervisor/frontend/api/model_catalog.h"
 #include "supervisor/frontend/dispatch/dispatcher.h"
 #include "supervisor/frontend/gate/admission.h"
+#include "supervisor/frontend/http/hand_over.h"
+#include "supervisor/frontend/http/inheritance.h"
 #include "supervisor/frontend/http/server.h"
 #include "supervisor/frontend/process/uv_task_runner.h"
 
 namespace bitnetd::frontend {
 
-class FrontendProcess {
+class FrontendProcess final : private OrderSender {
   public:
     // `link` has started; its setup messages are taken by run().
     explicit FrontendProcess(shm::ChildLink& link);
-    ~FrontendProcess();
+    ~FrontendProcess() override;
     FrontendProcess(const FrontendProcess&) = delete;
     FrontendProcess& operator=(const FrontendProcess&) = delete;
 
@@ -48,7 +52,11 @@ class FrontendProcess {
     Result<void> take_peer_gone(const shm::Message& message);
     Result<void> take_model_standing(const shm::Message& message);
     Result<void> take_known_peers(const shm::Message& message);
+    Result<void> take_hand_over(shm::Message message);
+    Result<void> take_predecessor(shm::Message message);
     Result<void> take_health(const shm::Message& message);
+    Result<void> take_order_answer(const shm::Message& message);
+    Result<void> take_rollout(const shm::Message& message);
     Result<void> take_log_level(const shm::Message& message);
     Result<void> reopen_logs(const shm::Message& message);
 
@@ -64,10 +72,13 @@ class FrontendProcess {
     void watch_control();
     template <typename T>
     void tell_supervisor(shm::MessageType type, const T& value);
+    Result<void> send_order(const shm::OrderMessage& order) override;
     void release_models();
     void set_wake_timer(uint64_t now_ns);
     void show_http_stats();
-    void drain(int exit_code);
+    // kRolled: the server goes on without this process. kEnd: it does not, or nobody says so.
+    void drain(http::Drain why, int exit_code);
+    void watch_empty();
     void end(int exit_code);
     std::array<uv_handle_t*, 9> handles();
     void close_handles();
@@ -96,7 +107,11 @@ class FrontendProcess {
     http::Server server_;
     http::ServerStats shown_{};  // as last counted on the board
 
-    bool is_draining_ = false;
+    std::optional<http::HandOver> hand_over_;  // to the successor
+    // From those that were here before; usually one or none.
+    std::list<http::Inheritance> inheritances_;
+
+    std::optional<http::Drain> draining_;
     bool is_ending_ = false;
     int exit_code_ = 0;
 };

@@ -198,7 +198,7 @@ TEST_F(Lifecycle, DrainLetsAnswersEnd) {
     ASSERT_TRUE(until([&] { return server_->stats().connections_open == 3; }));
 
     int empty = 0;
-    server_->drain([&] { ++empty; });
+    server_->drain(Drain::kEnd, [&] { ++empty; });
     fresh.say(get("/echo"));
     EXPECT_EQ(answer(fresh).headers.at("connection"), "close");
     expect_closed(fresh);
@@ -227,7 +227,7 @@ TEST_F(Lifecycle, DrainLetsAnswersEnd) {
 TEST_F(Lifecycle, DrainWithoutConnectionsIsDoneAtOnce) {
     start();
     int empty = 0;
-    server_->drain([&] { ++empty; });
+    server_->drain(Drain::kEnd, [&] { ++empty; });
     EXPECT_EQ(empty, 1);
 }
 
