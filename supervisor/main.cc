@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <optional>
 
 #include "common/base/clock.h"
 #include "common/config/exit_codes.h"
@@ -47,23 +48,23 @@ Result<Listeners> open_listeners(const Settings& settings) {
 
 // Runs until the supervisor is done; its exit code.
 int serve(uv_loop_t* loop, Settings settings, Executables programs, Listeners listeners,
-          uint64_t started_ns) {
+          Supervisor::Reread reread, uint64_t started_ns) {
     const std::string control_path = settings.params.server_control;
     for (const auto& listener : listeners.all()) {
         log::info("listening", {{"address", listener.address}});
     }
     Supervisor supervisor(loop, std::move(settings), std::move(programs), std::move(listeners),
-                          started_ns);
+                          std::move(reread), started_ns);
     const SignalWatch term(loop, SIGTERM, [&] { supervisor.on_terminate(); });
     const SignalWatch interrupt(loop, SIGINT, [&] { supervisor.on_terminate(); });
     const SignalWatch quit(loop, SIGQUIT, [&] { supervisor.on_quit(); });
+    const SignalWatch hangup(loop, SIGHUP, [&] { supervisor.on_hangup(); });
 
-    std::unique_ptr<ControlListener> control;
+    std::optional<ControlListener> control;
     if (!control_path.empty()) {
-        auto opened =
-            ControlListener::open(loop, control_path, [&] { return supervisor.inspect(); });
-        if (!opened.ok()) return startup_error(opened.error(), kExitCannotListen);
-        control = std::move(*opened);
+        auto socket = ControlListener::bind(control_path);
+        if (!socket.ok()) return startup_error(socket.error(), kExitCannotListen);
+        control.emplace(loop, control_path, std::move(*socket), supervisor);
         log::info("control_listening", {{"path", control_path}});
     }
     if (auto started = supervisor.start(); !started.ok()) {
@@ -73,7 +74,7 @@ int serve(uv_loop_t* loop, Settings settings, Executables programs, Listeners li
     return supervisor.exit_code();
 }
 
-int run(const CommandLine& line, uint64_t started_ns) {
+int run(const CommandLine& line, Supervisor::Reread reread, uint64_t started_ns) {
     auto settings = settings_of(line);
     if (!settings.ok()) return usage_error(settings.error());
     if (line.action == CommandLine::Action::kCheckConfig) {
@@ -105,8 +106,8 @@ int run(const CommandLine& line, uint64_t started_ns) {
     if (const int error = uv_loop_init(&loop); error != 0) {
         return startup_error(io_error("uv_loop_init", -error), kExitInternal);
     }
-    const int exit_code =
-        serve(&loop, std::move(*settings), std::move(*programs), std::move(*listeners), started_ns);
+    const int exit_code = serve(&loop, std::move(*settings), std::move(*programs),
+                                std::move(*listeners), std::move(reread), started_ns);
     // The closing handles have their last callbacks; uv_stop() may have cut the first round short.
     while (uv_run(&loop, UV_RUN_DEFAULT) != 0) {
     }
@@ -127,7 +128,8 @@ int main(int argc, char** argv) {
             std::fputs(line->text.c_str(), stdout);
             return kExitOk;
         }
-        return supervisor::run(*line, started_ns);
+        const auto reread = [argc, argv] { return supervisor::read_settings(argc, argv, environ); };
+        return supervisor::run(*line, reread, started_ns);
     } catch (const std::exception& error) {
         // Allocation is what can throw here. The children see our control sockets close.
         std::fprintf(stderr, "bitnetd: %s\n", error.what());

@@ -52,6 +52,7 @@ enum class MessageType : uint16_t {
                           // supervisor's restart, since it may have missed deaths
     kLogLevel = 24,       // text: debug, info, warn or error
     kReopenLogs = 25,     // fds: the new standard error
+    kPromoted = 26,        // IncarnationMessage: the canary is a worker like any other -> frontend
 
     // child -> supervisor
     kReady = 32,          // ReadyMessage
@@ -176,6 +177,10 @@ struct PeerMessage {
     uint32_t reserved;
 };
 static_assert(sizeof(PeerMessage) == 64);
+
+struct IncarnationMessage {
+    uint64_t incarnation;
+};
 
 // Why a peer went away. kOwnFault deaths count against the flights in its step plan.
 enum class PeerEnd : uint32_t { kDrained = 1, kKilled = 2, kOwnFault = 3 };

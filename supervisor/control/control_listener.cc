@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "common/log/log.h"
+#include "shm/control/text_field.h"
 #include "supervisor/lifecycle/settings/listeners.h"
 
 namespace bitnetd::supervisor {
@@ -17,9 +18,41 @@ bool peer_may_control(int socket) {
     return peer.uid == 0 || peer.uid == geteuid();
 }
 
-Result<std::unique_ptr<ControlListener>> ControlListener::open(uv_loop_t* loop,
-                                                               const std::string& path,
-                                                               Inspect inspect) {
+// Says nothing any more once its session is gone.
+class ControlListener::Reply final : public CommandReply {
+  public:
+    Reply(ControlListener& listener, Session& session) : listener_(&listener), session_(&session) {}
+    void detach() { session_ = nullptr; }
+
+    bool is_open() const override { return session_ != nullptr; }
+    void text(std::string_view text) override {
+        do {
+            const std::string_view piece = text.substr(0, shm::kControlPayloadMax);
+            text.remove_prefix(piece.size());
+            if (!is_open()) return;
+            listener_->after_send(
+                *session_, session_->channel.send_text(shm::MessageType::kCommandText, piece));
+        } while (!text.empty());
+    }
+    void end(bool failed, std::string_view text) override {
+        if (!is_open()) return;
+        shm::CommandEndMessage message{};
+        message.failed = failed ? 1 : 0;
+        shm::set_field(message.text, text);
+        Session& session = *session_;
+        detach();
+        session.reply.reset();  // this object may end here
+        session.deadline->start(kControlSessionMs);
+        listener_->after_send(session,
+                              session.channel.send(shm::MessageType::kCommandEnd, message));
+    }
+
+  private:
+    ControlListener* listener_;
+    Session* session_;
+};
+
+Result<Fd> ControlListener::bind(const std::string& path) {
     BITNETD_TRY(remove_stale_socket(path));
     BITNETD_ASSIGN(const ListenAddress address, parse_listen_address("unix:" + path));
     Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -28,20 +61,22 @@ Result<std::unique_ptr<ControlListener>> ControlListener::open(uv_loop_t* loop,
     if (listen(socket.get(), static_cast<int>(kControlSessionsMax)) != 0) {
         return io_error("listen on the control socket " + path, errno);
     }
-    return std::unique_ptr<ControlListener>(
-        new ControlListener(loop, path, std::move(socket), std::move(inspect)));
+    return socket;
 }
 
-ControlListener::ControlListener(uv_loop_t* loop, std::string path, Fd socket, Inspect inspect)
+ControlListener::ControlListener(uv_loop_t* loop, std::string path, Fd socket, Operator& chief)
     : loop_(loop),
       path_(std::move(path)),
       socket_(std::move(socket)),
-      inspect_(std::move(inspect)),
+      chief_(chief),
       poller_(std::make_unique<Poller>(loop, socket_.get(), [this] { accept_one(); })) {}
 
 ControlListener::~ControlListener() {
     poller_.reset();
-    unlink(path_.c_str());
+    for (Session& session : sessions_) {
+        if (session.reply) session.reply->detach();
+    }
+    if (!keeps_path_) unlink(path_.c_str());
 }
 
 void ControlListener::accept_one() {
@@ -79,17 +114,30 @@ void ControlListener::serve(Session& session) {
 Result<bool> ControlListener::answer(Session& session) {
     BITNETD_ASSIGN(auto message, session.channel.receive());
     if (!message) return true;
-    if (message->type != shm::MessageType::kInspect) {
+    if (session.reply) return invalid("a second question before the first one's answer");
+    BITNETD_TRY(message->expect_fds(0));
+    if (message->type == shm::MessageType::kInspect) {
+        BITNETD_TRY(send_list(session));
+    } else if (message->type == shm::MessageType::kCommand) {
+        BITNETD_TRY(take_command(session, *message));
+    } else {
         return invalid("message type " + std::to_string(static_cast<int>(message->type)) +
                        " is not an order");
     }
-    BITNETD_TRY(message->expect_fds(0));
-    BITNETD_TRY(send_list(session));
     return true;
 }
 
+Result<void> ControlListener::take_command(Session& session, const shm::Message& message) {
+    BITNETD_ASSIGN(const auto command, message.as<shm::CommandMessage>());
+    session.reply = std::make_shared<Reply>(*this, session);
+    // A rollout takes as long as it takes; the tool may leave at any time.
+    if ((command.flags & shm::kCommandWatch) != 0) session.deadline->stop();
+    chief_.command(command, session.reply);
+    return {};
+}
+
 Result<void> ControlListener::send_list(Session& session) {
-    const std::vector<InspectEntry> entries = inspect_();
+    const std::vector<InspectEntry> entries = chief_.inspect();
     for (const InspectEntry& entry : entries) {
         const int fds[] = {entry.fd.get()};
         BITNETD_TRY(session.channel.send(shm::MessageType::kInspectItem, entry.item, fds));
@@ -97,7 +145,19 @@ Result<void> ControlListener::send_list(Session& session) {
     return session.channel.send(shm::MessageType::kInspectEnd);
 }
 
+// A tool that does not read loses its session, in the next turn of the loop: whoever speaks to it
+// now may still hold it.
+void ControlListener::after_send(Session& session, const Result<void>& sent) {
+    if (sent.ok()) {
+        session.poller->also_writable(session.channel.wants_write());
+        return;
+    }
+    if (session.reply) session.reply->detach();
+    session.deadline->start(0);
+}
+
 void ControlListener::end(Session& session) {
+    if (session.reply) session.reply->detach();
     sessions_.remove_if([&](const Session& other) { return &other == &session; });
 }
 

@@ -1,22 +1,23 @@
-// The control socket: where operators' tools ask the running server. SOCK_SEQPACKET at a path that
-// only our own user may open; who connects is checked by SO_PEERCRED as well (same user, or root).
+// The control socket: where operators' tools talk to the running server. SOCK_SEQPACKET at a path
+// that only our own user may open; who connects is checked by SO_PEERCRED as well (same user, or
+// root).
 //
-// Today it answers kInspect: the list of all segments with read-only descriptors (bitnet-shmdump).
-// A session has one question and a deadline, and there are few at once; a tool that breaks the
-// protocol loses its session and nothing else. Supervisor process, its loop.
+// It answers kInspect (bitnet-shmdump) with the list of all segments and read-only descriptors, and
+// kCommand (bitnetctl) with what the Operator says. A session has one question at a time and a
+// deadline, but while it watches a rollout; there are few at once; a tool that breaks the protocol
+// or does not read loses its session and nothing else. Supervisor process, its loop.
 #pragma once
 
 #include <sys/types.h>
 #include <uv.h>
 
-#include <functional>
 #include <list>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "shm/control/channel.h"
-#include "supervisor/lifecycle/process/inspect_entry.h"
+#include "supervisor/lifecycle/operator.h"
 #include "supervisor/lifecycle/uv_handles.h"
 
 namespace bitnetd::supervisor {
@@ -26,34 +27,40 @@ inline constexpr uint64_t kControlSessionMs = 10'000;
 
 class ControlListener {
   public:
-    using Inspect = std::function<std::vector<InspectEntry>()>;
-
-    // Binds and listens at `path`; removes a stale socket there. `inspect` is called for each
-    // kInspect.
-    static Result<std::unique_ptr<ControlListener>> open(uv_loop_t* loop, const std::string& path,
-                                                         Inspect inspect);
+    // Binds and listens at `path`; removes a stale socket there.
+    static Result<Fd> bind(const std::string& path);
+    // Serves on a socket that listens at `path`. `chief` outlives this.
+    ControlListener(uv_loop_t* loop, std::string path, Fd socket, Operator& chief);
     ControlListener(const ControlListener&) = delete;
     ControlListener& operator=(const ControlListener&) = delete;
     ~ControlListener();
 
+    int fd() const { return socket_.get(); }
+    // The socket stays in the file system when this ends: a successor listens on it.
+    void leave_path() { keeps_path_ = true; }
+
   private:
+    class Reply;
     struct Session {
         explicit Session(Fd socket) : channel(std::move(socket)) {}
         shm::Channel channel;
         std::unique_ptr<Poller> poller;
         std::unique_ptr<Timer> deadline;
+        std::shared_ptr<Reply> reply;  // of the command that is being answered
     };
-    ControlListener(uv_loop_t* loop, std::string path, Fd socket, Inspect inspect);
     void accept_one();
     void serve(Session& session);
     Result<bool> answer(Session& session);
     Result<void> send_list(Session& session);
+    Result<void> take_command(Session& session, const shm::Message& message);
+    void after_send(Session& session, const Result<void>& sent);
     void end(Session& session);
 
     uv_loop_t* loop_;
     std::string path_;
     Fd socket_;
-    Inspect inspect_;
+    Operator& chief_;
+    bool keeps_path_ = false;
     std::list<Session> sessions_;
     std::unique_ptr<Poller> poller_;
 };

@@ -30,42 +30,70 @@ std::string printable(std::string_view text) {
 
 }  // namespace
 
-ModelStore::ModelStore(uv_loop_t* loop, const Settings& settings, int loader,
-                       ModelStoreOwner& owner)
-    : loop_(loop), settings_(settings), loader_(loader), owner_(owner) {
-    for (const ModelSource& source : settings.models) {
-        Model model;
-        model.source = source;
-        models_.push_back(std::move(model));
+uint64_t ModelStore::add(ModelSource source, std::shared_ptr<const Params> params,
+                         shm::ModelStanding standing) {
+    auto model = std::make_unique<Model>();
+    model->key = ++last_key_;
+    model->source = std::move(source);
+    model->params = std::move(params);
+    model->message.standing = standing;
+    models_.push_back(std::move(model));
+    return last_key_;
+}
+
+void ModelStore::adopt(std::unique_ptr<Model> model) {
+    last_key_ = std::max(last_key_, model->key);
+    models_.push_back(std::move(model));
+}
+
+Model* ModelStore::find(uint64_t key) const {
+    for (const auto& model : models_) {
+        if (model->key == key) return model.get();
     }
+    return nullptr;
+}
+
+Model* ModelStore::serving(std::string_view id) const {
+    for (const auto& model : models_) {
+        if (model->is_loaded() && model->source.id == id &&
+            model->message.standing == shm::ModelStanding::kServing) {
+            return model.get();
+        }
+    }
+    return nullptr;
 }
 
 size_t ModelStore::count(ModelState state) const {
     return static_cast<size_t>(std::count_if(models_.begin(), models_.end(),
-                                             [&](const Model& m) { return m.state == state; }));
+                                             [&](const auto& m) { return m->state == state; }));
 }
 
 void ModelStore::load_next() {
-    for (size_t i = 0; i < models_.size() && !cancelled_; ++i) {
-        if (models_[i].state != ModelState::kWaiting) continue;
-        auto started = start_loader(i);
+    const auto first_waiting = [this] {
+        const auto found = std::find_if(models_.begin(), models_.end(), [](const auto& model) {
+            return model->state == ModelState::kWaiting;
+        });
+        return found == models_.end() ? nullptr : found->get();
+    };
+    if (load_ || cancelled_) return;
+    while (Model* model = first_waiting()) {
+        auto started = start_loader(*model);
         if (started.ok()) return;
-        refuse(models_[i], std::move(started).error().message);
+        refuse(*model, std::move(started).error().message);
     }
     owner_.on_models_settled();
 }
 
-Result<void> ModelStore::start_loader(size_t model_index) {
-    Model& model = models_[model_index];
+Result<void> ModelStore::start_loader(Model& model) {
     BITNETD_ASSIGN(const std::vector<ModelFile> files, open_model_files(model.source.path));
     auto load = std::make_unique<Load>();
-    load->model_index = model_index;
+    load->key = model.key;
     load->file_bytes = total_bytes(files);
     // One byte long until the loader knows the real size and grows them.
     BITNETD_ASSIGN(load->weights, shm::Segment::create_memfd("bitnetd-weights", 1));
     BITNETD_ASSIGN(load->vocabulary, shm::Segment::create_memfd("bitnetd-vocabulary", 1));
 
-    const Params& params = settings_.params;
+    const Params& params = *model.params;
     SpawnPlan plan;
     plan.program = loader_;
     plan.args = {"bitnetd-loader", "--model", model.source.id};
@@ -76,7 +104,7 @@ Result<void> ModelStore::start_loader(size_t model_index) {
     const LifeLimits limits{params.server_load_timeout_ms * kNsPerMs,
                             params.server_kill_grace_ms * kNsPerMs};
     BITNETD_ASSIGN(load->child, Child::start(loop_, std::move(plan), "loader/" + model.source.id,
-                                             ++loads_, limits, *this));
+                                             model.key, limits, *this));
     model.state = ModelState::kLoading;
     log::info("model_loading", {{"id", model.source.id},
                                 {"path", model.source.path},
@@ -85,13 +113,13 @@ Result<void> ModelStore::start_loader(size_t model_index) {
                                 {"pid", load->child->pid()},
                                 {"percent", 0}});
     load_ = std::move(load);
-    send_order(files);
+    send_order(model, files);
     return {};
 }
 
-void ModelStore::send_order(std::span<const ModelFile> files) {
+void ModelStore::send_order(const Model& model, std::span<const ModelFile> files) {
     Child& child = *load_->child;
-    child.send_text(shm::MessageType::kSettings, print_settings(settings_.params));
+    child.send_text(shm::MessageType::kSettings, print_settings(*model.params));
     for (const ModelFile& file : files) {
         const int fd = file.fd.get();
         child.send(shm::MessageType::kModelFile, file.message(), std::span(&fd, 1));
@@ -106,7 +134,7 @@ void ModelStore::refuse(Model& model, std::string why) {
     model.refusal = std::move(why);
     log::error("model_refused",
                {{"id", model.source.id}, {"path", model.source.path}, {"reason", model.refusal}});
-    owner_.on_model_refused(static_cast<size_t>(&model - models_.data()));
+    owner_.on_model_refused(model);
 }
 
 void ModelStore::cancel() {
@@ -114,6 +142,14 @@ void ModelStore::cancel() {
     if (!load_) return;
     load_->child->life().dismiss();
     load_->child->apply_signals(monotonic_ns());
+}
+
+void ModelStore::forget(uint64_t key) {
+    if (load_ && load_->key == key) {
+        load_->child->life().dismiss();
+        load_->child->apply_signals(monotonic_ns());
+    }
+    std::erase_if(models_, [key](const auto& model) { return model->key == key; });
 }
 
 void ModelStore::apply_deadlines(uint64_t now_ns) {
@@ -125,15 +161,17 @@ uint64_t ModelStore::deadline_ns() const {
 }
 
 void ModelStore::on_message(Child& child, shm::Message& message) {
+    Model* model = find(load_->key);
     Result<void> taken = {};
-    if (models_[load_->model_index].state != ModelState::kLoading) {
+    if (model == nullptr) return;  // forgotten: its end is on the way
+    if (model->state != ModelState::kLoading) {
         taken = invalid("a loader spoke after its verdict");
     } else if (message.type == shm::MessageType::kLoadProgress) {
-        taken = take_progress(message);
+        taken = take_progress(*model, message);
     } else if (message.type == shm::MessageType::kLoaded) {
-        taken = take_loaded(message);
+        taken = take_loaded(*model, message);
     } else if (message.type == shm::MessageType::kLoadFailed) {
-        taken = take_refusal(message);
+        taken = take_refusal(*model, message);
     } else {
         taken = invalid("message type " + std::to_string(static_cast<int>(message.type)) +
                         " is not a loader's to send");
@@ -141,11 +179,12 @@ void ModelStore::on_message(Child& child, shm::Message& message) {
     if (!taken.ok()) child.reject(taken.error());
 }
 
-Result<void> ModelStore::take_progress(const shm::Message& message) {
+Result<void> ModelStore::take_progress(Model& model, const shm::Message& message) {
     BITNETD_TRY(message.expect_fds(0));
     BITNETD_ASSIGN(const auto progress, message.as<shm::LoadProgressMessage>());
     if (progress.percent > 100) return invalid("load progress over 100 percent");
     if (++load_->progress_messages > kProgressMessagesMax) return invalid("too much load progress");
+    owner_.on_model_progress(model, progress.percent);
     const std::string phase = printable(shm::field_text(progress.phase));
     if (phase == load_->phase_logged &&
         progress.percent < load_->percent_logged + kPercentLogStep) {
@@ -153,31 +192,29 @@ Result<void> ModelStore::take_progress(const shm::Message& message) {
     }
     load_->phase_logged = phase;
     load_->percent_logged = progress.percent;
-    log::info("model_loading", {{"id", models_[load_->model_index].source.id},
-                                {"phase", phase},
-                                {"percent", progress.percent}});
+    log::info("model_loading",
+              {{"id", model.source.id}, {"phase", phase}, {"percent", progress.percent}});
     return {};
 }
 
-Result<void> ModelStore::take_loaded(const shm::Message& message) {
+Result<void> ModelStore::take_loaded(Model& model, const shm::Message& message) {
     BITNETD_TRY(message.expect_fds(0));
     BITNETD_ASSIGN(const auto facts, message.as<shm::ModelFacts>());
     BITNETD_TRY(
         check_model_facts(facts, load_->file_bytes, load_->weights.get(), load_->vocabulary.get()));
-    Model& model = models_[load_->model_index];
     BITNETD_ASSIGN(model.weights, shm::reopen_read_only(load_->weights.get()));
     BITNETD_ASSIGN(model.vocabulary, shm::reopen_read_only(load_->vocabulary.get()));
-    model.message.model_key = loads_;
+    model.message.model_key = model.key;
     model.message.loaded_unix_s = unix_seconds();
     // The first one, or the first one that could be loaded: they come in order.
-    model.message.is_default = count(ModelState::kLoaded) == 0 ? 1 : 0;
+    const bool serves = model.message.standing == shm::ModelStanding::kServing;
+    model.message.is_default = serves && count(ModelState::kLoaded) == 0 ? 1 : 0;
     shm::set_field(model.message.id, model.source.id);
     shm::set_field(model.message.path, model.source.path);
     model.message.facts = facts;
     model.state = ModelState::kLoaded;
     // All is said; what is left is to exit.
-    load_->child->life().on_drain(monotonic_ns() +
-                                  settings_.params.server_kill_grace_ms * kNsPerMs);
+    load_->child->life().on_drain(monotonic_ns() + model.params->server_kill_grace_ms * kNsPerMs);
     const uint64_t load_ns = monotonic_ns() - load_->child->life().started_ns();
     log::info("model_loaded", {{"id", model.source.id},
                                {"architecture", shm::field_text(facts.architecture)},
@@ -187,14 +224,13 @@ Result<void> ModelStore::take_loaded(const shm::Message& message) {
                                {"weights_bytes", facts.weights_bytes},
                                {"digest", shm::field_text(facts.digest)},
                                {"load_ms", load_ns / kNsPerMs}});
-    owner_.on_model_loaded(load_->model_index);
+    owner_.on_model_loaded(model);
     return {};
 }
 
-Result<void> ModelStore::take_refusal(const shm::Message& message) {
-    load_->child->life().on_drain(monotonic_ns() +
-                                  settings_.params.server_kill_grace_ms * kNsPerMs);
-    refuse(models_[load_->model_index], printable(message.text()));
+Result<void> ModelStore::take_refusal(Model& model, const shm::Message& message) {
+    load_->child->life().on_drain(monotonic_ns() + model.params->server_kill_grace_ms * kNsPerMs);
+    refuse(model, printable(message.text()));
     return {};
 }
 
@@ -202,14 +238,16 @@ Result<void> ModelStore::take_refusal(const shm::Message& message) {
 void ModelStore::on_condemned(Child&) {}
 
 void ModelStore::on_exit(Child& child, const ChildExit& exit) {
-    Model& model = models_[load_->model_index];
-    if (model.state == ModelState::kLoading && !cancelled_) {
+    Model* model = find(load_->key);
+    const bool without_verdict = model != nullptr && model->state == ModelState::kLoading;
+    std::string why;
+    if (without_verdict) {
         const ExitContext context{child.life().fault(), false, false};
-        std::string why = "the loader ended without a verdict: " + judge(exit, context).reason;
+        why = "the loader ended without a verdict: " + judge(exit, context).reason;
         if (exit.signal == 0 && exit.status == kExitNoMemory) why += " (not enough memory)";
-        refuse(model, std::move(why));
     }
     load_.reset();  // `child` is gone from here on
+    if (without_verdict && !cancelled_) refuse(*model, std::move(why));
     load_next();
 }
 

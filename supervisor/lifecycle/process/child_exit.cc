@@ -1,7 +1,9 @@
 #include "supervisor/lifecycle/process/child_exit.h"
 
+#include <poll.h>
 #include <sys/wait.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <fstream>
@@ -20,6 +22,16 @@ bool is_crash(int number) {
            number == SIGABRT || number == SIGSYS || number == SIGTRAP;
 }
 
+bool has_ended(int pidfd) {
+    pollfd ended{pidfd, POLLIN, 0};
+    return poll(&ended, 1, 0) == 1;
+}
+
+std::string reason_of(const ChildExit& exit) {
+    if (exit.unknown) return "ended, how is not known (adopted)";
+    return exit.signal != 0 ? signal_text(exit.signal) : "exit " + std::to_string(exit.status);
+}
+
 uint64_t read_oom_kills(const std::string& path) {
     std::ifstream file(path);
     std::string name;
@@ -34,17 +46,17 @@ uint64_t read_oom_kills(const std::string& path) {
 
 std::optional<ChildExit> reap(int pidfd) {
     siginfo_t info{};
-    if (waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) != 0 ||
-        info.si_pid == 0) {
-        return std::nullopt;
+    if (waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) != 0) {
+        if (errno != ECHILD || !has_ended(pidfd)) return std::nullopt;
+        return ChildExit{.unknown = true};
     }
+    if (info.si_pid == 0) return std::nullopt;
     if (info.si_code == CLD_EXITED) return ChildExit{0, info.si_status};
     return ChildExit{info.si_status, 0};
 }
 
 Verdict judge(const ChildExit& exit, const ExitContext& context) {
-    std::string reason =
-        exit.signal != 0 ? signal_text(exit.signal) : "exit " + std::to_string(exit.status);
+    std::string reason = reason_of(exit);
     if (context.fault != nullptr) {
         return {Blame::kOwn, shm::PeerEnd::kOwnFault, std::string(context.fault) + ", " + reason};
     }
@@ -52,6 +64,7 @@ Verdict judge(const ChildExit& exit, const ExitContext& context) {
         const bool clean = exit.signal == 0 && exit.status == 0;
         return {Blame::kNobody, clean ? shm::PeerEnd::kDrained : shm::PeerEnd::kKilled, reason};
     }
+    if (exit.unknown) return {Blame::kNobody, shm::PeerEnd::kKilled, reason};
     if (exit.signal == SIGKILL && context.oom_killed) reason += ", out of memory";
     const bool own =
         exit.signal == 0 || is_crash(exit.signal) || (exit.signal == SIGKILL && context.oom_killed);

@@ -13,9 +13,12 @@ namespace bitnetd::supervisor {
 struct ChildExit {
     int signal = 0;  // 0: it exited by itself
     int status = 0;  // exit code when signal is 0
+    // It ended, and only its parent learns how: adopted from a supervisor that died. The others are
+    // 0 then.
+    bool unknown = false;
 };
 
-// Reaps the child of a pidfd if it has ended; never blocks.
+// How the process of a pidfd ended, if it has; reaps it when it is our child. Never blocks.
 std::optional<ChildExit> reap(int pidfd);
 
 // What the supervisor knew when the child ended.
@@ -32,6 +35,7 @@ struct Verdict {
 };
 
 // A SIGKILL from outside is nobody's fault; one by the kernel for want of memory is the child's.
+// Of an unknown end the child has the benefit of the doubt: it was clean if it was asked for.
 Verdict judge(const ChildExit& exit, const ExitContext& context);
 
 // Reads the oom_kill counter of our cgroup (v2); children live in the same one.

@@ -7,6 +7,16 @@ namespace bitnetd::supervisor {
 ChildLife::ChildLife(const LifeLimits& limits, uint64_t now_ns)
     : limits_(limits), started_ns_(now_ns), deadline_ns_(now_ns + limits.start_ns) {}
 
+ChildLife::ChildLife(const LifeLimits& limits, uint64_t now_ns, ChildPhase phase,
+                     uint64_t started_ns, uint64_t deadline_ns)
+    : ChildLife(limits, now_ns) {
+    started_ns_ = started_ns;
+    if (phase != ChildPhase::kStarting) on_ready();
+    if (phase == ChildPhase::kDraining) on_drain(deadline_ns);
+    if (phase == ChildPhase::kAborting) condemn("hang");
+    if (phase == ChildPhase::kKilling) dismiss();
+}
+
 bool ChildLife::on_ready() {
     if (phase_ != ChildPhase::kStarting) return false;
     phase_ = ChildPhase::kReady;

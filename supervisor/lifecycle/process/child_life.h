@@ -21,6 +21,10 @@ struct LifeLimits {
 class ChildLife {
   public:
     ChildLife(const LifeLimits& limits, uint64_t now_ns);
+    // Of a process that a predecessor watched until now: its phase, when it was started, and until
+    // when it may drain. One that starts has all its time again; one that was given up is killed.
+    ChildLife(const LifeLimits& limits, uint64_t now_ns, ChildPhase phase, uint64_t started_ns,
+              uint64_t deadline_ns);
 
     ChildPhase phase() const { return phase_; }
     uint64_t started_ns() const { return started_ns_; }

@@ -26,21 +26,47 @@ void ChildTable::for_each(const std::function<void(Slot&)>& visit) {
 }
 
 void ChildTable::for_each_running(shm::Role role, const std::function<void(Process&)>& visit) {
-    for (auto& slot : role == shm::Role::kFrontend ? frontends_ : workers_) {
+    for (const auto& slot : slots(role)) {
         if (slot->process) visit(*slot->process);
     }
 }
 
+std::vector<Slot*> ChildTable::serving(shm::Role role) const {
+    std::vector<Slot*> found;
+    for (const auto& slot : slots(role)) {
+        if (slot->serves()) found.push_back(slot.get());
+    }
+    return found;
+}
+
+std::vector<Slot*> ChildTable::serving(uint64_t model_key) const {
+    std::vector<Slot*> found = serving(shm::Role::kWorker);
+    std::erase_if(found, [model_key](const Slot* slot) { return slot->model_key != model_key; });
+    return found;
+}
+
+Slot* ChildTable::first_vacant(shm::Role role) const {
+    for (const auto& slot : slots(role)) {
+        if (slot->use == SlotUse::kVacant && !slot->process) return slot.get();
+    }
+    return nullptr;
+}
+
 size_t ChildTable::running(shm::Role role) const {
-    const auto& slots = role == shm::Role::kFrontend ? frontends_ : workers_;
-    return static_cast<size_t>(std::count_if(
-        slots.begin(), slots.end(), [](const auto& slot) { return slot->process != nullptr; }));
+    return static_cast<size_t>(
+        std::count_if(slots(role).begin(), slots(role).end(),
+                      [](const auto& slot) { return slot->process != nullptr; }));
 }
 
 bool ChildTable::all_ready(shm::Role role) const {
-    const auto& slots = role == shm::Role::kFrontend ? frontends_ : workers_;
-    return std::all_of(slots.begin(), slots.end(), [](const auto& slot) {
-        return slot->process != nullptr && slot->process->ready;
+    return std::all_of(slots(role).begin(), slots(role).end(), [](const auto& slot) {
+        return !slot->serves() || (slot->process != nullptr && slot->process->ready);
+    });
+}
+
+bool ChildTable::has_worker_of(uint64_t model_key) const {
+    return std::any_of(workers_.begin(), workers_.end(), [model_key](const auto& slot) {
+        return slot->process != nullptr && slot->process->model_key == model_key;
     });
 }
 

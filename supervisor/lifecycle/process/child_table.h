@@ -1,5 +1,5 @@
-// All slots of the fleet, and the questions the supervisor asks of them. Slots are made at start
-// and when a model was loaded; they never go away.
+// All slots of the fleet, and the questions the supervisor asks of them. Slots never go away: one
+// that nobody needs is vacant, and the next process of its role takes it.
 #pragma once
 
 #include <functional>
@@ -14,10 +14,15 @@ class ChildTable {
   public:
     Slot& add(std::unique_ptr<Slot> slot);
 
-    std::vector<std::unique_ptr<Slot>>& frontends() { return frontends_; }
-    std::vector<std::unique_ptr<Slot>>& workers() { return workers_; }
-    const std::vector<std::unique_ptr<Slot>>& frontends() const { return frontends_; }
-    const std::vector<std::unique_ptr<Slot>>& workers() const { return workers_; }
+    const std::vector<std::unique_ptr<Slot>>& slots(shm::Role role) const {
+        return role == shm::Role::kFrontend ? frontends_ : workers_;
+    }
+    // In order of their index: those that serve.
+    std::vector<Slot*> serving(shm::Role role) const;
+    // Serving workers of a model.
+    std::vector<Slot*> serving(uint64_t model_key) const;
+    Slot* first_vacant(shm::Role role) const;
+    uint32_t next_index(shm::Role role) const { return static_cast<uint32_t>(slots(role).size()); }
 
     // The slot whose process this is, or null.
     Slot* find(uint64_t incarnation);
@@ -27,7 +32,10 @@ class ChildTable {
     void for_each_running(shm::Role role, const std::function<void(Process&)>& visit);
 
     size_t running(shm::Role role) const;
+    // Every slot that serves has a process that is ready.
     bool all_ready(shm::Role role) const;
+    // Some process computes this model, whatever its slot is used for.
+    bool has_worker_of(uint64_t model_key) const;
 
     // The earliest moment at which some slot wants something: a start, or a phase's deadline.
     uint64_t next_deadline_ns() const;

@@ -16,31 +16,52 @@ Result<Fd> make_ring(const char* name, uint64_t capacity_bytes, uint64_t consume
     return fd;
 }
 
-void tell(Process& to, const Process& peer, const Process& worker, uint32_t credits, int requests,
-          int tokens) {
+void tell(Process& to, const Process& peer, const Process& worker, const RingPairs::Pair& pair) {
     shm::PeerMessage message{};
     message.incarnation = peer.incarnation;
     message.model_key = worker.model_key;
     message.slot = peer.slot;
-    message.credits = credits;
+    message.credits = pair.credits;
+    message.is_canary = worker.is_canary ? 1 : 0;
     shm::set_field(message.device, worker.device);
-    const int fds[] = {requests, tokens, peer.doorbell.get(), peer.board.read_only.get()};
+    shm::set_field(message.kernel_isa, worker.kernel_isa);
+    const int fds[] = {pair.requests.get(), pair.tokens.get(), peer.doorbell.get(),
+                       peer.board.read_only.get()};
     to.child->send(shm::MessageType::kPeer, message, fds);
+}
+
+void tell_both(Process& frontend, Process& worker, const RingPairs::Pair& pair) {
+    tell(worker, frontend, worker, pair);
+    tell(frontend, worker, worker, pair);
 }
 
 }  // namespace
 
-Result<void> RingPairs::connect(Process& frontend, Process& worker, uint32_t credits) {
-    Pair pair{frontend.incarnation, worker.incarnation,
-              frontend.child->name() + " -> " + worker.child->name(), Fd(), Fd()};
+Result<void> RingPairs::connect(Process& frontend, Process& worker, uint32_t credits,
+                                const std::function<void()>& before_telling) {
+    Pair pair{frontend.incarnation,
+              worker.incarnation,
+              credits,
+              frontend.child->name() + " -> " + worker.child->name(),
+              Fd(),
+              Fd()};
     BITNETD_ASSIGN(pair.requests, make_ring("bitnetd-requests", request_ring_bytes_,
                                             worker.incarnation, frontend.incarnation));
     BITNETD_ASSIGN(pair.tokens, make_ring("bitnetd-tokens", token_ring_bytes_, frontend.incarnation,
                                           worker.incarnation));
-    tell(worker, frontend, worker, credits, pair.requests.get(), pair.tokens.get());
-    tell(frontend, worker, worker, credits, pair.requests.get(), pair.tokens.get());
     pairs_.push_back(std::move(pair));
+    before_telling();
+    tell_both(frontend, worker, pairs_.back());
     return {};
+}
+
+void RingPairs::tell_again(Process& frontend, Process& worker) {
+    for (const Pair& pair : pairs_) {
+        if (pair.frontend_incarnation == frontend.incarnation &&
+            pair.worker_incarnation == worker.incarnation) {
+            tell_both(frontend, worker, pair);
+        }
+    }
 }
 
 std::vector<InspectEntry> RingPairs::disconnect(uint64_t incarnation) {

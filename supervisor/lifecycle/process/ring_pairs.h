@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "supervisor/lifecycle/process/inspect_entry.h"
@@ -17,7 +19,11 @@ class RingPairs {
 
     // Makes the rings and tells both (kPeer); the worker first, so that it knows the frontend whose
     // records it will find. `credits`: flights the frontend may have there at once.
-    Result<void> connect(Process& frontend, Process& worker, uint32_t credits);
+    // `before_telling` is called when the pair is in the list and nobody knows of it.
+    Result<void> connect(Process& frontend, Process& worker, uint32_t credits,
+                         const std::function<void()>& before_telling);
+    // Tells both once more, for the case that a predecessor of this process had not.
+    void tell_again(Process& frontend, Process& worker);
 
     // Takes out every pair of an incarnation that is gone: its rings, for the archive. The peer
     // that lives keeps its own mapping and reads to the end.
@@ -26,14 +32,19 @@ class RingPairs {
     // Read-only descriptors of all pairs, appended.
     void list(std::vector<InspectEntry>& entries) const;
 
-  private:
     struct Pair {
         uint64_t frontend_incarnation;
         uint64_t worker_incarnation;
+        uint32_t credits;
         std::string name;  // "frontend/0 -> worker/1"
         Fd requests;
         Fd tokens;
     };
+    const std::vector<Pair>& pairs() const { return pairs_; }
+    // One that a predecessor of this process had made.
+    void adopt(Pair pair) { pairs_.push_back(std::move(pair)); }
+
+  private:
     static void append(const Pair& pair, uint64_t incarnation, bool alive,
                        std::vector<InspectEntry>& entries);
 

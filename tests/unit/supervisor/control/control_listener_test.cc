@@ -17,6 +17,26 @@
 namespace bitnetd::supervisor {
 namespace {
 
+// Says what it is told to say, now or later.
+class FakeOperator final : public Operator {
+  public:
+    std::vector<InspectEntry> inspect() const override {
+        std::vector<InspectEntry> entries;
+        for (uint64_t i = 1; i <= 3; ++i) {
+            entries.push_back(
+                {inspect_item(i, InspectKind::kBoard, true, "worker/" + std::to_string(i)),
+                 Fd(open("/dev/null", O_RDONLY | O_CLOEXEC))});
+        }
+        return entries;
+    }
+    void command(const shm::CommandMessage& command, std::shared_ptr<CommandReply> to) override {
+        heard.push_back(command);
+        reply = std::move(to);
+    }
+    std::vector<shm::CommandMessage> heard;
+    std::shared_ptr<CommandReply> reply;
+};
+
 class ControlListenerTest : public testing::Test {
   protected:
     void SetUp() override {
@@ -26,17 +46,9 @@ class ControlListenerTest : public testing::Test {
         folder_ = name;
         path_ = folder_ + "/control.sock";
         ASSERT_EQ(uv_loop_init(&loop_), 0);
-        auto opened = ControlListener::open(&loop_, path_, [] {
-            std::vector<InspectEntry> entries;
-            for (uint64_t i = 1; i <= 3; ++i) {
-                entries.push_back(
-                    {inspect_item(i, InspectKind::kBoard, true, "worker/" + std::to_string(i)),
-                     Fd(open("/dev/null", O_RDONLY | O_CLOEXEC))});
-            }
-            return entries;
-        });
-        ASSERT_TRUE(opened.ok()) << opened.error().message;
-        listener_ = std::move(*opened);
+        auto socket = ControlListener::bind(path_);
+        ASSERT_TRUE(socket.ok()) << socket.error().message;
+        listener_ = std::make_unique<ControlListener>(&loop_, path_, std::move(*socket), chief_);
     }
     void TearDown() override {
         listener_.reset();
@@ -67,8 +79,78 @@ class ControlListenerTest : public testing::Test {
     uv_loop_t loop_{};
     std::string folder_;
     std::string path_;
+    FakeOperator chief_;
     std::unique_ptr<ControlListener> listener_;
 };
+
+TEST_F(ControlListenerTest, CommandGetsItsAnswerInPiecesAndAnEnd) {
+    shm::Channel client = connect();
+    shm::CommandMessage command{};
+    command.command = shm::Command::kStatus;
+    ASSERT_TRUE(client.send(shm::MessageType::kCommand, command).ok());
+    while (chief_.heard.empty())
+        uv_run(&loop_, UV_RUN_NOWAIT);
+    const std::string answer(2 * shm::kControlPayloadMax + 7, 'x');
+    chief_.reply->text(answer);
+    chief_.reply->end(true, "it did not work");
+    EXPECT_FALSE(chief_.reply->is_open());
+    std::string heard;
+    while (heard.size() < answer.size()) {
+        auto piece = next(client);
+        ASSERT_TRUE(piece.ok() && piece->has_value());
+        ASSERT_EQ((*piece)->type, shm::MessageType::kCommandText);
+        heard += (*piece)->text();
+    }
+    EXPECT_EQ(heard, answer);
+    auto end = next(client);
+    ASSERT_TRUE(end.ok() && end->has_value());
+    const auto verdict = (*end)->as<shm::CommandEndMessage>();
+    ASSERT_TRUE(verdict.ok());
+    EXPECT_EQ(verdict->failed, 1u);
+    EXPECT_EQ(shm::field_text(verdict->text), "it did not work");
+}
+
+TEST_F(ControlListenerTest, ReplyOutlivesAToolThatLeft) {
+    shm::CommandMessage command{};
+    command.command = shm::Command::kReload;
+    command.flags = shm::kCommandWatch;
+    {
+        shm::Channel client = connect();
+        ASSERT_TRUE(client.send(shm::MessageType::kCommand, command).ok());
+        while (chief_.heard.empty())
+            uv_run(&loop_, UV_RUN_NOWAIT);
+        EXPECT_TRUE(chief_.reply->is_open());
+    }
+    while (chief_.reply->is_open())
+        uv_run(&loop_, UV_RUN_NOWAIT);
+    chief_.reply->text("nobody hears this");
+    chief_.reply->end(false, "nor this");
+}
+
+TEST_F(ControlListenerTest, ToolThatDoesNotReadLosesItsSession) {
+    shm::Channel client = connect();
+    shm::CommandMessage command{};
+    command.flags = shm::kCommandWatch;
+    ASSERT_TRUE(client.send(shm::MessageType::kCommand, command).ok());
+    while (chief_.heard.empty())
+        uv_run(&loop_, UV_RUN_NOWAIT);
+    const std::string piece(shm::kControlPayloadMax, 'x');
+    while (chief_.reply->is_open()) {
+        chief_.reply->text(piece);
+        uv_run(&loop_, UV_RUN_NOWAIT);
+    }
+}
+
+TEST_F(ControlListenerTest, SecondQuestionBeforeTheAnswerEndsTheSession) {
+    shm::Channel client = connect();
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(client.send(shm::MessageType::kCommand, shm::CommandMessage{}).ok());
+    }
+    const auto closed = next(client);
+    ASSERT_FALSE(closed.ok());
+    EXPECT_EQ(closed.error().code, ErrorCode::kUnavailable);
+    EXPECT_FALSE(chief_.reply->is_open());
+}
 
 TEST_F(ControlListenerTest, AnswersWithTheListAndItsEnd) {
     struct stat info {};
@@ -126,7 +208,7 @@ TEST_F(ControlListenerTest, MoreSessionsThanAllowedAreClosed) {
 }
 
 TEST_F(ControlListenerTest, SecondListenerDoesNotStealThePlace) {
-    auto second = ControlListener::open(&loop_, path_, [] { return std::vector<InspectEntry>(); });
+    auto second = ControlListener::bind(path_);
     EXPECT_FALSE(second.ok());
 }
 

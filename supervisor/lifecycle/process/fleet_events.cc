@@ -3,10 +3,9 @@
 #include <csignal>
 
 #include "common/base/clock.h"
-#include "common/config/exit_codes.h"
 #include "common/log/log.h"
 #include "shm/control/text_field.h"
-#include "supervisor/lifecycle/supervisor.h"
+#include "supervisor/lifecycle/process/fleet.h"
 
 namespace bitnetd::supervisor {
 namespace {
@@ -17,20 +16,23 @@ const char* event_name(shm::Role role, const char* worker, const char* frontend)
 
 }  // namespace
 
-void Supervisor::on_message(Child& child, shm::Message& message) {
+void Fleet::on_message(Child& child, shm::Message& message) {
     Slot* slot = table_.find(child.incarnation());
     if (slot == nullptr) return;  // between its exit and its burial: nothing it says counts
-    if (message.type != shm::MessageType::kReady) {
-        child.reject(invalid("message type " + std::to_string(static_cast<int>(message.type)) +
-                             " is not this child's to send"));
-        return;
+    Result<void> taken = {};
+    if (message.type == shm::MessageType::kReady) {
+        taken = take_ready(*slot, message);
+    } else if (slot->role == shm::Role::kFrontend && slot->process->ready) {
+        taken = owner_.on_frontend_message(*slot->process, message);
+    } else {
+        taken = invalid("message type " + std::to_string(static_cast<int>(message.type)) +
+                        " is not this child's to send");
     }
-    if (auto taken = take_ready(*slot, message); !taken.ok()) child.reject(taken.error());
-    update_health();
-    arm_deadline();
+    if (!taken.ok()) child.reject(taken.error());
+    owner_.on_fleet_changed();
 }
 
-Result<void> Supervisor::take_ready(Slot& slot, const shm::Message& message) {
+Result<void> Fleet::take_ready(Slot& slot, const shm::Message& message) {
     Process& process = *slot.process;
     BITNETD_TRY(message.expect_fds(0));
     BITNETD_ASSIGN(const auto ready, message.as<shm::ReadyMessage>());
@@ -39,20 +41,32 @@ Result<void> Supervisor::take_ready(Slot& slot, const shm::Message& message) {
         return invalid("READY with slots_max " + std::to_string(ready.slots_max));
     }
     // Told to end while it was starting: it comes too late to be introduced to anyone.
-    if (process.child->life().phase() == ChildPhase::kDraining) return {};
+    if (process.is_draining()) return {};
     if (!process.child->life().on_ready()) return invalid("READY in the wrong phase");
     process.ready = true;
     process.slots_max = ready.slots_max;
+    process.kernel_isa = std::string(shm::field_text(ready.kernel_isa));
     slot.recovering = false;
     slot.breaker_open = false;
+    log_ready(slot);
+    introduce(process);
+    owner_.on_process_ready(slot);
+    return {};
+}
+
+void Fleet::log_ready(const Slot& slot) {
+    const Process& process = *slot.process;
     const uint64_t start_ms = (monotonic_ns() - process.child->life().started_ns()) / kNsPerMs;
-    if (worker) {
+    if (slot.role == shm::Role::kWorker) {
         log::info("worker_ready", {{"worker", slot.index},
                                    {"pid", process.child->pid()},
                                    {"incarnation", process.incarnation},
-                                   {"model", settings_.models[slot.model_index].id},
-                                   {"isa", shm::field_text(ready.kernel_isa)},
-                                   {"slots", ready.slots_max},
+                                   {"model", owner_.model_of(slot.model_key)->source.id},
+                                   {"model_key", slot.model_key},
+                                   {"device", process.device},
+                                   {"isa", process.kernel_isa},
+                                   {"slots", process.slots_max},
+                                   {"canary", process.is_canary},
                                    {"start_ms", start_ms}});
     } else {
         log::info("frontend_ready", {{"frontend", slot.index},
@@ -60,48 +74,47 @@ Result<void> Supervisor::take_ready(Slot& slot, const shm::Message& message) {
                                      {"incarnation", process.incarnation},
                                      {"start_ms", start_ms}});
     }
-    introduce(process);
-    note_ready();
-    return {};
 }
 
-// Gives the new one rings with everyone of the other kind who is ready.
-void Supervisor::introduce(Process& process) {
+// Gives the new one rings with everyone of the other kind who is ready. A worker that drains takes
+// nothing new; a frontend that drains still needs workers for what it has.
+void Fleet::introduce(Process& process) {
     const bool is_worker = process.role == shm::Role::kWorker;
     const auto other = is_worker ? shm::Role::kFrontend : shm::Role::kWorker;
-    const auto frontends = static_cast<uint32_t>(settings_.params.server_frontends);
+    const auto frontends = static_cast<uint32_t>(params_.server_frontends);
     table_.for_each_running(other, [&](Process& peer) {
         if (!peer.ready || peer.fenced || process.fenced) return;
         Process& worker = is_worker ? process : peer;
         Process& frontend = is_worker ? peer : process;
+        if (worker.is_draining()) return;
         const uint32_t credits = std::max(worker.slots_max / frontends, 1u);
-        auto connected = rings_.connect(frontend, worker, credits);
+        auto connected = rings_.connect(frontend, worker, credits, [this] { owner_.save_state(); });
         // Without rings the new one is of no use; its restart tries again after a pause.
         if (!connected.ok()) process.child->reject(connected.error());
     });
 }
 
-void Supervisor::fence(Process& process, shm::PeerEnd end) {
+void Fleet::fence(Process& process, shm::PeerEnd end) {
     if (!process.ready || process.fenced) return;
     process.fenced = true;
     const shm::PeerGoneMessage message{process.incarnation, process.slot, end};
-    const auto peers =
+    const auto others =
         process.role == shm::Role::kWorker ? shm::Role::kFrontend : shm::Role::kWorker;
-    table_.for_each_running(peers, [&](Process& peer) {
+    table_.for_each_running(others, [&](Process& peer) {
         if (peer.ready) peer.child->send(shm::MessageType::kPeerGone, message);
     });
 }
 
 // The fence comes before the signal: a stopped process can publish long after it was given up, and
 // re-dispatch never waits for an exit.
-void Supervisor::on_condemned(Child& child) {
+void Fleet::on_condemned(Child& child) {
     Slot* slot = table_.find(child.incarnation());
     if (slot == nullptr) return;
     const char* fault = child.life().fault();
     fence(*slot->process, fault != nullptr ? shm::PeerEnd::kOwnFault : shm::PeerEnd::kKilled);
 }
 
-void Supervisor::check_hangs() {
+void Fleet::check_hangs() {
     const auto judge_one = [&](Process& process, uint64_t since_ns, const char* event) {
         const ChildPhase phase = process.child->life().phase();
         if (phase != ChildPhase::kReady && phase != ChildPhase::kDraining) return;
@@ -121,10 +134,10 @@ void Supervisor::check_hangs() {
     table_.for_each_running(shm::Role::kFrontend, [&](Process& frontend) {
         judge_one(frontend, frontend.board.view->heartbeat_ns(), "frontend_hung");
     });
-    arm_deadline();
+    owner_.on_fleet_changed();
 }
 
-void Supervisor::on_exit(Child& child, const ChildExit& exit) {
+void Fleet::on_exit(Child& child, const ChildExit& exit) {
     Slot* slot = table_.find(child.incarnation());
     if (slot == nullptr) return;
     const ChildLife& life = child.life();
@@ -137,44 +150,54 @@ void Supervisor::on_exit(Child& child, const ChildExit& exit) {
     fence(*slot->process, verdict.end);
 
     const uint64_t now = monotonic_ns();
-    const bool worker = slot->role == shm::Role::kWorker;
-    const bool replaced = worker ? shutdown_.replaces_workers() : shutdown_.replaces_frontends();
-    RestartPolicy::Decision decision{kNever, false};
-    if (replaced) {
-        decision = slot->restarts.on_death(verdict.blame, now - life.started_ns(), now);
-    }
-    if (context.told_to_end) {
-        log::info(event_name(slot->role, "worker_stopped", "frontend_stopped"),
-                  {{shm::to_string(slot->role), slot->index},
-                   {"pid", child.pid()},
-                   {"reason", verdict.reason}});
-    } else {
-        own_board_.writer->count(worker ? Counter::kWorkerDeaths : Counter::kFrontendDeaths);
-        log::error(event_name(slot->role, "worker_died", "frontend_died"),
-                   {{shm::to_string(slot->role), slot->index},
-                    {"pid", child.pid()},
-                    {"incarnation", child.incarnation()},
-                    {"signal", exit.signal},
-                    {"exit", exit.status},
-                    {"reason", verdict.reason},
-                    {"own_fault", verdict.blame == Blame::kOwn},
-                    {"restart_ms", replaced ? (decision.start_at_ns - now) / kNsPerMs : 0},
-                    {"restarts", replaced},
-                    {"breaker_open", decision.breaker_open},
-                    {"last_words", slot->process->board.view->last_words()}});
-    }
-    slot->start_at_ns = decision.start_at_ns;
-    slot->breaker_open = decision.breaker_open;
-    slot->recovering = replaced;
     slot->last_end = verdict.reason;
+    slot->start_at_ns = kNever;
+    if (slot->serves()) {
+        if (verdict.blame == Blame::kOwn) ++slot->deaths;
+        slot->recovering = owner_.replaces(slot->role);
+        if (slot->recovering) {
+            const auto next = slot->restarts.on_death(verdict.blame, now - life.started_ns(), now);
+            slot->start_at_ns = next.start_at_ns;
+            slot->breaker_open = next.breaker_open;
+        }
+    }
+    log_end(*slot, child, exit, context.told_to_end, verdict);
     bury(*slot, verdict);  // `child` is gone from here on
+    if (slot->use == SlotUse::kRetiring) vacate(*slot);
+    owner_.on_process_gone(*slot, verdict);
     start_due(*slot, now);
-    update_health();
-    arm_deadline();
-    count_the_living();
+    owner_.on_fleet_changed();
 }
 
-void Supervisor::bury(Slot& slot, const Verdict& verdict) {
+void Fleet::log_end(const Slot& slot, const Child& child, const ChildExit& exit, bool told_to_end,
+                    const Verdict& verdict) {
+    const bool worker = slot.role == shm::Role::kWorker;
+    if (told_to_end) {
+        log::info(event_name(slot.role, "worker_stopped", "frontend_stopped"),
+                  {{shm::to_string(slot.role), slot.index},
+                   {"pid", child.pid()},
+                   {"reason", verdict.reason}});
+        return;
+    }
+    own_board_.writer->count(worker ? Counter::kWorkerDeaths : Counter::kFrontendDeaths);
+    const bool restarts = slot.start_at_ns != kNever;
+    const uint64_t now = monotonic_ns();
+    const uint64_t pause_ns = restarts && slot.start_at_ns > now ? slot.start_at_ns - now : 0;
+    log::error(event_name(slot.role, "worker_died", "frontend_died"),
+               {{shm::to_string(slot.role), slot.index},
+                {"pid", child.pid()},
+                {"incarnation", child.incarnation()},
+                {"signal", exit.signal},
+                {"exit", exit.status},
+                {"reason", verdict.reason},
+                {"own_fault", verdict.blame == Blame::kOwn},
+                {"restart_ms", (pause_ns + kNsPerMs - 1) / kNsPerMs},
+                {"restarts", restarts},
+                {"breaker_open", slot.breaker_open},
+                {"last_words", slot.process->board.view->last_words()}});
+}
+
+void Fleet::bury(Slot& slot, const Verdict& verdict) {
     Process& process = *slot.process;
     const bool clean = verdict.end == shm::PeerEnd::kDrained;
     process.board.writer->set_state(clean ? shm::ProcessState::kStopped : shm::ProcessState::kDead,
@@ -190,23 +213,7 @@ void Supervisor::bury(Slot& slot, const Verdict& verdict) {
     }
     slot.last_board = std::move(process.board);
     slot.process.reset();
-}
-
-void Supervisor::on_model_refused(size_t) {
-    update_health();
-}
-
-void Supervisor::on_models_settled() {
-    if (shutdown_.serving() && models_->count(ModelState::kLoaded) == 0) {
-        log::error("no_model", {{"error", "no model could be loaded; there is nothing to serve"}});
-        exit_code_ = kExitModelRefused;
-        on_terminate();
-        return;
-    }
-    note_ready();
-    update_health();
-    arm_deadline();
-    count_the_living();
+    owner_.save_state();
 }
 
 }  // namespace bitnetd::supervisor

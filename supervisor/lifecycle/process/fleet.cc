@@ -1,0 +1,166 @@
+// Slots: which there are, which are due, which go.
+#include "supervisor/lifecycle/process/fleet.h"
+
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/log/log.h"
+
+namespace bitnetd::supervisor {
+namespace {
+
+RestartLimits restart_limits(const Params& params) {
+    RestartLimits limits;
+    limits.backoff_ns = params.server_restart_backoff_ms * kNsPerMs;
+    limits.backoff_max_ns = 100 * limits.backoff_ns;
+    limits.breaker_deaths = static_cast<uint32_t>(params.server_restart_breaker_deaths);
+    limits.breaker_window_ns = params.server_restart_breaker_window_ms * kNsPerMs;
+    limits.breaker_pause_ns = params.server_restart_breaker_pause_ms * kNsPerMs;
+    return limits;
+}
+
+}  // namespace
+
+Fleet::Fleet(uv_loop_t* loop, const Params& params, FleetOwner& owner)
+    : loop_(loop),
+      params_(params),
+      owner_(owner),
+      rings_(params.dispatch_request_ring_bytes, params.dispatch_token_ring_bytes),
+      hang_judge_(params.server_heartbeat_interval_ms * kNsPerMs,
+                  params.server_hang_timeout_ms * kNsPerMs) {}
+
+void Fleet::use_limits(const Params& params) {
+    params_ = params;
+    hang_judge_ = HangJudge(params.server_heartbeat_interval_ms * kNsPerMs,
+                            params.server_hang_timeout_ms * kNsPerMs);
+}
+
+Result<void> Fleet::make_own_board(uint64_t started_ns) {
+    const uint64_t now = monotonic_ns();
+    BITNETD_ASSIGN(own_board_,
+                   BoardHold::make({shm::Role::kSupervisor, 0, ++last_incarnation_, ""}, nullptr));
+    own_board_.writer->set_pid(static_cast<uint32_t>(getpid()));
+    own_board_.writer->set_started(started_ns);
+    BITNETD_ASSIGN(shm::ProcessUsage usage, shm::ProcessUsage::open());
+    own_board_.writer->show_usage(std::move(usage));
+    own_board_.writer->heartbeat(now);
+    own_board_.writer->set_state(shm::ProcessState::kReady, now);
+    return {};
+}
+
+Slot& Fleet::open_slot(shm::Role role, std::shared_ptr<const Build> build) {
+    Slot* slot = table_.first_vacant(role);
+    const uint64_t seed = monotonic_ns();
+    if (slot == nullptr) {
+        slot = &table_.add(
+            std::make_unique<Slot>(role, table_.next_index(role), restart_limits(params_), seed));
+    }
+    slot->use = SlotUse::kServing;
+    slot->build = std::move(build);
+    slot->restarts = RestartPolicy(restart_limits(params_), seed + slot->index);
+    slot->breaker_open = false;
+    slot->recovering = false;
+    slot->deaths = 0;
+    slot->last_end.clear();
+    return *slot;
+}
+
+void Fleet::start(Slot& slot) {
+    const uint64_t now = monotonic_ns();
+    slot.start_at_ns = now;
+    start_due(slot, now);
+    owner_.on_fleet_changed();
+}
+
+void Fleet::vacate(Slot& slot) {
+    slot.use = SlotUse::kVacant;
+    slot.start_at_ns = kNever;
+    slot.recovering = false;
+    slot.breaker_open = false;
+    slot.model_key = 0;
+    slot.is_canary = false;
+    slot.kv_arena.reset();
+    slot.build.reset();
+}
+
+void Fleet::retire(Slot& slot, uint64_t deadline_ns) {
+    if (slot.use == SlotUse::kVacant) return;
+    slot.use = SlotUse::kRetiring;
+    slot.start_at_ns = kNever;
+    if (!slot.process) {
+        vacate(slot);
+    } else {
+        log::info("retiring", {{"child", slot.name}, {"pid", slot.process->child->pid()}});
+        slot.process->child->send(shm::MessageType::kDrain);
+        slot.process->child->life().on_drain(deadline_ns);
+    }
+    owner_.on_fleet_changed();
+}
+
+void Fleet::promote(Slot& slot) {
+    slot.is_canary = false;
+    if (!slot.process || !slot.process->is_canary) return;
+    slot.process->is_canary = false;
+    table_.tell_frontends(shm::MessageType::kPromoted,
+                          shm::IncarnationMessage{slot.process->incarnation});
+}
+
+void Fleet::drain(shm::Role role, uint64_t deadline_ns) {
+    table_.for_each_running(role, [deadline_ns](Process& process) {
+        process.child->send(shm::MessageType::kDrain);
+        process.child->life().on_drain(deadline_ns);
+    });
+}
+
+void Fleet::dismiss_all() {
+    const uint64_t now = monotonic_ns();
+    table_.for_each([now](Slot& slot) {
+        if (!slot.process) return;
+        slot.process->child->life().dismiss();
+        slot.process->child->apply_signals(now);
+    });
+}
+
+void Fleet::forget_restarts(shm::Role role) {
+    for (const auto& slot : table_.slots(role))
+        slot->start_at_ns = kNever;
+}
+
+void Fleet::on_tick(uint64_t now_ns) {
+    own_board_.writer->heartbeat(now_ns);
+    hang_judge_.on_tick(now_ns);
+    check_hangs();
+}
+
+void Fleet::run_due(uint64_t now_ns) {
+    table_.for_each([&](Slot& slot) {
+        if (slot.process) {
+            slot.process->child->apply_signals(now_ns);
+        } else {
+            start_due(slot, now_ns);
+        }
+    });
+}
+
+std::vector<InspectEntry> Fleet::inspect() const {
+    std::vector<InspectEntry> entries;
+    const auto add_board = [&](const BoardHold& board, uint64_t incarnation,
+                               const std::string& name) {
+        if (auto fd = shm::reopen_read_only(board.fd.get()); fd.ok()) {
+            entries.push_back(
+                {inspect_item(incarnation, InspectKind::kBoard, true, name), std::move(*fd)});
+        }
+    };
+    add_board(own_board_, own_board_.view->incarnation(), "supervisor/0");
+    for (const auto role : {shm::Role::kFrontend, shm::Role::kWorker}) {
+        for (const auto& slot : table_.slots(role)) {
+            if (!slot->process) continue;
+            add_board(slot->process->board, slot->process->incarnation, slot->name);
+        }
+    }
+    rings_.list(entries);
+    archive_.list(entries);
+    return entries;
+}
+
+}  // namespace bitnetd::supervisor

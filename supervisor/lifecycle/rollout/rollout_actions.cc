@@ -1,0 +1,182 @@
+// What a rollout does: processes, models and messages.
+#include <algorithm>
+
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "supervisor/lifecycle/rollout/rollout_runner.h"
+
+namespace bitnetd::supervisor {
+
+using shm::ModelStanding;
+
+void RolloutRunner::load() {
+    new_key_ = models_.add(change_.source, change_.params, ModelStanding::kCanary);
+    models_.load_next();
+}
+
+SlotId RolloutRunner::start_like(const OldWorker& like, bool canary) {
+    Slot& slot = fleet_.open_slot(shm::Role::kWorker, like.build);
+    slot.model_key = like.model_key;
+    slot.device = like.device;
+    slot.kv_bytes = like.kv_bytes;
+    slot.is_canary = canary;
+    fleet_.start(slot);
+    return slot.index;
+}
+
+// As the old one whose place it takes: same device; the new model, or the new build.
+SlotId RolloutRunner::start_worker(bool canary) {
+    OldWorker like;
+    if (next_new_ < old_workers_.size()) {
+        like = old_workers_[next_new_++];
+    } else {
+        like.device = kCpuDevice;
+        like.build = owner_.current_build();
+    }
+    if (change_.build) like.build = change_.build;
+    if (new_key_ != 0) like.model_key = new_key_;
+    like.kv_bytes = owner_.kv_bytes_of(*models_.find(like.model_key), like.build->params);
+    return start_like(like, canary);
+}
+
+SlotId RolloutRunner::restore_worker(SlotId like) {
+    return start_like(old_workers_[old_index_.at(like)], false);
+}
+
+void RolloutRunner::promote_worker(SlotId worker) {
+    fleet_.promote(worker_slot(worker));
+}
+
+// A worker of a build that goes leaves its generations to others when it takes too long; the last
+// ones of a model have finished before.
+void RolloutRunner::retire_worker(SlotId worker) {
+    Slot& slot = worker_slot(worker);
+    const bool runs = slot.process != nullptr;
+    const uint64_t patience_ms = old_build_->params.server_drain_timeout_ms;
+    fleet_.retire(slot, monotonic_ns() + patience_ms * kNsPerMs);
+    if (runs) return;
+    later([this, worker] {
+        if (rollout_) rollout_->on_worker_gone(worker, monotonic_ns());
+    });
+}
+
+SlotId RolloutRunner::start_frontend() {
+    Slot& slot = fleet_.open_slot(shm::Role::kFrontend, change_.build);
+    fleet_.start(slot);
+    return slot.index;
+}
+
+SlotId RolloutRunner::restore_frontend() {
+    Slot& slot = fleet_.open_slot(shm::Role::kFrontend, old_build_);
+    fleet_.start(slot);
+    return slot.index;
+}
+
+void RolloutRunner::retire_frontend(SlotId frontend, SlotId successor) {
+    Slot& old = frontend_slot(frontend);
+    Slot& next = frontend_slot(successor);
+    if (old.process && next.process && next.process->ready) {
+        // Without it the old one closes its idle connections itself, a little later.
+        if (auto handed = hand_over(*old.process, *next.process); !handed.ok()) {
+            log::warn("hand_over_failed", {{"error", handed.error().message}});
+        }
+    }
+    const uint64_t patience_ms = old_build_->params.rollout_drain_timeout_ms;
+    fleet_.retire(old, monotonic_ns() + patience_ms * kNsPerMs);
+}
+
+Result<void> RolloutRunner::hand_over(Process& from, Process& to) {
+    BITNETD_ASSIGN(auto ends, shm::Channel::make_pair());
+    const int receiving[] = {ends.second.get()};
+    to.child->send(shm::MessageType::kPredecessor, receiving);
+    const int giving[] = {ends.first.get()};
+    from.child->send(shm::MessageType::kHandOver, giving);
+    return {};
+}
+
+void RolloutRunner::set_canary(shm::CanaryStage stage, SlotId worker) {
+    const Params& params = old_build_->params;
+    const bool copies = stage == shm::CanaryStage::kCopies;
+    if (stage != canary_.stage) {
+        reports_.clear();
+        quiet_since_ns_ = monotonic_ns();
+        stage_admitted_ = admitted();
+    }
+    const Slot& slot = worker_slot(worker);
+    canary_.rollout = base_.number;
+    canary_.worker = slot.process ? slot.process->incarnation : 0;
+    canary_.model_key = slot.model_key;
+    canary_.baseline_key = base_.old_key != 0 ? base_.old_key : slot.model_key;
+    canary_.stage = stage;
+    canary_.permille = static_cast<uint32_t>(copies ? params.rollout_canary_copies_permille
+                                                    : params.rollout_canary_share_permille);
+    canary_.must_equal = rollout_ && rollout_->plan().must_equal ? 1 : 0;
+    fleet_.table().tell_frontends(shm::MessageType::kCanary, canary_);
+}
+
+void RolloutRunner::send_setup(Child& frontend) const {
+    if (canary_.stage != shm::CanaryStage::kOff) {
+        frontend.send(shm::MessageType::kCanary, canary_);
+    }
+}
+
+void RolloutRunner::set_standing(uint64_t key, ModelStanding standing, bool is_default) {
+    Model* model = models_.find(key);
+    if (model == nullptr) return;
+    model->message.standing = standing;
+    model->message.is_default = is_default ? 1 : 0;
+    fleet_.table().tell_frontends(
+        shm::MessageType::kModelStanding,
+        shm::ModelStandingMessage{key, standing, model->message.is_default});
+}
+
+void RolloutRunner::await_release(uint64_t key) {
+    releasing_key_ = key;
+    unreleased_.clear();
+    fleet_.table().for_each_running(shm::Role::kFrontend, [this](Process& frontend) {
+        if (frontend.ready) unreleased_.insert(frontend.incarnation);
+    });
+    release_deadline_ns_ = monotonic_ns() + old_build_->params.rollout_drain_timeout_ms * kNsPerMs;
+    check_release();
+}
+
+void RolloutRunner::serve_new() {
+    const Model* old = models_.find(base_.old_key);
+    const bool is_default =
+        old != nullptr ? old->message.is_default != 0 : models_.count(ModelState::kLoaded) == 1;
+    set_standing(new_key_, ModelStanding::kServing, is_default);
+    if (base_.old_key == 0) return;
+    set_standing(base_.old_key, ModelStanding::kRetiring, false);
+    await_release(base_.old_key);
+}
+
+void RolloutRunner::serve_old() {
+    const Model* fresh = models_.find(new_key_);
+    const Model* old = models_.find(base_.old_key);
+    const bool was_default = (fresh != nullptr && fresh->message.is_default != 0) ||
+                             (old != nullptr && old->message.is_default != 0);
+    if (base_.old_key != 0) set_standing(base_.old_key, ModelStanding::kServing, was_default);
+    set_standing(new_key_, ModelStanding::kRetiring, false);
+    await_release(new_key_);
+}
+
+void RolloutRunner::retire_old() {
+    set_standing(base_.old_key, ModelStanding::kRetiring, false);
+    await_release(base_.old_key);
+}
+
+void RolloutRunner::forget_model(bool new_one) {
+    const uint64_t key = new_one ? new_key_ : base_.old_key;
+    const Model* model = models_.find(key);
+    if (model == nullptr) return;
+    if (model->is_loaded()) {
+        fleet_.table().tell_frontends(shm::MessageType::kModelGone, model->message);
+    }
+    models_.forget(key);
+}
+
+void RolloutRunner::commit() {
+    if (change_.build) owner_.use_build(change_.build);
+}
+
+}  // namespace bitnetd::supervisor

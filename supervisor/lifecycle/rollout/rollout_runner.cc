@@ -1,0 +1,346 @@
+// Events in, and the queue. What a rollout does is in rollout_actions.cc.
+#include "supervisor/lifecycle/rollout/rollout_runner.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "shm/control/text_field.h"
+#include "supervisor/lifecycle/rollout/rollout_json.h"
+
+namespace bitnetd::supervisor {
+namespace {
+
+int64_t unix_ms() {
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
+}  // namespace
+
+RolloutRunner::RolloutRunner(uv_loop_t* loop, Fleet& fleet, ModelStore& models, RolloutOwner& owner)
+    : fleet_(fleet),
+      models_(models),
+      owner_(owner),
+      events_timer_(std::make_unique<Timer>(loop, [this] {
+          while (!events_.empty()) {
+              const auto event = std::move(events_.front());
+              events_.pop_front();
+              event();
+          }
+      })) {}
+
+// A rollout's actions may start and end processes, whose events come at once: they wait for the
+// next turn of the loop, so that no action is interrupted by what it causes.
+void RolloutRunner::later(std::function<void()> event) {
+    events_.push_back(std::move(event));
+    events_timer_->start(0);
+}
+
+uint64_t RolloutRunner::begin(Change change) {
+    const uint64_t number = history_.next_number();
+    queue_.emplace_back(number, std::move(change));
+    later([this] { start_next(); });
+    return number;
+}
+
+void RolloutRunner::abandon() {
+    queue_.clear();
+}
+
+void RolloutRunner::start_next() {
+    if (rollout_ && !rollout_->is_over()) return;
+    rollout_.reset();
+    if (queue_.empty()) return;
+    base_ = {};
+    base_.number = queue_.front().first;
+    change_ = std::move(queue_.front().second);
+    queue_.pop_front();
+    base_.kind = change_.kind;
+    base_.strategy = change_.strategy;
+    base_.started_unix_ms = unix_ms();
+    shm::set_field(base_.model, change_.source.id);
+    new_key_ = 0;
+    next_new_ = 0;
+    old_workers_.clear();
+    old_index_.clear();
+    reports_.clear();
+    unreleased_.clear();
+    canary_ = {};
+    record_ = {};
+    auto plan = make_plan();
+    if (!plan.ok()) return refuse(plan.error().message);
+    log::info("rollout_started", {{"rollout", base_.number},
+                                  {"kind", to_string(base_.kind)},
+                                  {"model", change_.source.id},
+                                  {"path", change_.source.path}});
+    rollout_.emplace(std::move(*plan), static_cast<RolloutActions&>(*this));
+    rollout_->start(monotonic_ns());
+}
+
+// It cannot even begin.
+void RolloutRunner::refuse(const std::string& why) {
+    shm::RolloutMessage refused = base_;
+    refused.phase = shm::RolloutPhase::kDone;
+    refused.outcome = shm::RolloutOutcome::kFailed;
+    refused.progress_permille = 1000;
+    refused.ended_unix_ms = unix_ms();
+    shm::set_field(refused.reason, why);
+    finish(refused);
+}
+
+void RolloutRunner::finish(const shm::RolloutMessage& ended) {
+    log::info("rollout_ended", {{"rollout", ended.number},
+                                {"kind", to_string(ended.kind)},
+                                {"model", shm::field_text(ended.model)},
+                                {"outcome", to_string(ended.outcome)},
+                                {"reason", shm::field_text(ended.reason)},
+                                {"total_ms", ended.ended_unix_ms - ended.started_unix_ms}});
+    record_.message = ended;
+    history_.add(record_);
+    owner_.on_rollout_moved(ended);
+    later([this] { start_next(); });
+}
+
+void RolloutRunner::note_interrupted(shm::RolloutMessage message) {
+    message.outcome = shm::RolloutOutcome::kFailed;
+    message.ended_unix_ms = unix_ms();
+    shm::set_field(message.reason, "the supervisor was restarted in the middle of it");
+    history_.add({message, {}, {}, {}});
+}
+
+Result<RolloutPlan> RolloutRunner::make_plan() {
+    const Params& params = change_.build ? change_.build->params : *change_.params;
+    RolloutPlan plan;
+    plan.kind = change_.kind;
+    plan.strategy = change_.strategy;
+    plan.canary_copies = params.rollout_canary_copies;
+    plan.canary_share = params.rollout_canary_share_requests;
+    plan.canary_timeout_ns = params.rollout_canary_timeout_ms * kNsPerMs;
+    plan.speed_ratio_min = static_cast<float>(params.rollout_speed_ratio_min_permille) / 1000.0f;
+    plan.must_equal = change_.must_equal;
+    old_build_ = owner_.current_build();
+
+    std::vector<Slot*> old;
+    if (change_.build) {
+        if (change_.rolls_workers) old = fleet_.table().serving(shm::Role::kWorker);
+        if (change_.only_worker) {
+            std::erase_if(old,
+                          [this](const Slot* slot) { return slot->index != change_.only_worker; });
+            plan.canary_copies = 0;  // nothing is new about it
+        }
+        if (change_.rolls_frontends) {
+            for (const Slot* slot : fleet_.table().serving(shm::Role::kFrontend))
+                plan.frontends.push_back(slot->index);
+        }
+    } else {
+        const Model* model = models_.serving(change_.source.id);
+        const bool expects_old = change_.kind != shm::RolloutKind::kLoad;
+        if (expects_old && model == nullptr) {
+            return Error{ErrorCode::kNotFound, "no model \"" + change_.source.id + "\" is served"};
+        }
+        if (!expects_old && model != nullptr) {
+            return invalid("\"" + change_.source.id + "\" is served already; swap it");
+        }
+        plan.loads_model = change_.kind != shm::RolloutKind::kRemove;
+        if (model != nullptr) note_old_model(*model, plan);
+        if (model != nullptr) old = fleet_.table().serving(model->key);
+        plan.workers_new = static_cast<uint32_t>(
+            model == nullptr ? params.server_workers : std::max<size_t>(old.size(), 1));
+        if (!plan.loads_model) plan.workers_new = 0;
+    }
+    for (const Slot* slot : old) {
+        plan.workers.push_back(slot->index);
+        old_index_[slot->index] = old_workers_.size();
+        old_workers_.push_back({slot->model_key, slot->device, slot->build, slot->kv_bytes});
+    }
+    return plan;
+}
+
+void RolloutRunner::note_old_model(const Model& model, RolloutPlan& plan) {
+    plan.old_key = model.key;
+    base_.old_key = model.key;
+    base_.has_old = 1;
+    base_.old_facts = model.message.facts;
+    record_.old_path = model.source.path;
+    record_.old_digest = std::string(shm::field_text(model.message.facts.digest));
+}
+
+void RolloutRunner::on_process_ready(Slot& slot) {
+    if (!rollout_) return;
+    const bool worker = slot.role == shm::Role::kWorker;
+    later([this, worker, id = slot.index] {
+        if (!rollout_ || rollout_->is_over()) return;
+        const uint64_t now = monotonic_ns();
+        worker ? rollout_->on_worker_ready(id, now) : rollout_->on_frontend_ready(id, now);
+    });
+}
+
+void RolloutRunner::on_process_gone(Slot& slot, const Verdict& verdict) {
+    if (!rollout_) return;
+    const bool worker = slot.role == shm::Role::kWorker;
+    const bool vacant = slot.use == SlotUse::kVacant;
+    const bool own = verdict.blame == Blame::kOwn;
+    later([this, worker, vacant, own, id = slot.index, why = slot.name + ": " + verdict.reason] {
+        if (!rollout_ || rollout_->is_over()) return;
+        const uint64_t now = monotonic_ns();
+        if (vacant && worker) rollout_->on_worker_gone(id, now);
+        if (vacant || !own || rollout_->is_over()) return;
+        worker ? rollout_->on_worker_failed(id, why, now)
+               : rollout_->on_frontend_failed(id, why, now);
+    });
+    if (!worker) {
+        std::erase_if(unreleased_, [this](uint64_t incarnation) {
+            return fleet_.table().find(incarnation) == nullptr;
+        });
+        check_release();
+    }
+}
+
+void RolloutRunner::on_model_progress(const Model& model, uint32_t percent) {
+    if (rollout_ && model.key == new_key_) rollout_->on_load_progress(percent);
+}
+
+bool RolloutRunner::on_model_loaded(Model& model) {
+    if (!rollout_ || model.key != new_key_) return false;
+    base_.new_key = model.key;
+    base_.has_new = 1;
+    base_.new_facts = model.message.facts;
+    base_.accuracy = 1;
+    for (uint32_t i = 0; i < model.message.facts.accuracy_count; ++i)
+        base_.accuracy = std::min(base_.accuracy, model.message.facts.accuracy[i].ratio);
+    record_.new_path = model.source.path;
+    const std::string digest(shm::field_text(model.message.facts.digest));
+    const bool is_right = change_.digest.empty() || change_.digest == digest;
+    later([this, is_right, digest] {
+        if (!rollout_) return;
+        if (is_right) return rollout_->on_loaded(monotonic_ns());
+        rollout_->on_refused(
+            "the file is not what it was: expected digest " + change_.digest + ", found " + digest,
+            monotonic_ns());
+    });
+    return true;
+}
+
+bool RolloutRunner::on_model_refused(Model& model) {
+    if (!rollout_ || model.key != new_key_) return false;
+    later([this, why = model.refusal] {
+        if (rollout_) rollout_->on_refused(why, monotonic_ns());
+    });
+    return true;
+}
+
+Result<void> RolloutRunner::on_released(const Process& frontend, const shm::Message& message) {
+    BITNETD_TRY(message.expect_fds(0));
+    BITNETD_ASSIGN(const auto released, message.as<shm::ModelKeyMessage>());
+    if (released.model_key != releasing_key_) return {};  // of a rollout that was rolled back since
+    unreleased_.erase(frontend.incarnation);
+    check_release();
+    return {};
+}
+
+void RolloutRunner::check_release() {
+    if (releasing_key_ == 0 || !unreleased_.empty()) return;
+    releasing_key_ = 0;
+    later([this] {
+        if (rollout_) rollout_->on_released(monotonic_ns());
+    });
+}
+
+Result<void> RolloutRunner::on_canary_report(const Process& frontend, const shm::Message& message) {
+    BITNETD_TRY(message.expect_fds(0));
+    BITNETD_ASSIGN(const auto report, message.as<shm::CanaryReportMessage>());
+    if (!rollout_ || report.rollout != base_.number || report.stage != canary_.stage) return {};
+    reports_[frontend.incarnation] = {
+        report.completed, report.failed,          report.different,         report.tokens,
+        report.decode_ns, report.baseline_tokens, report.baseline_decode_ns};
+    CanaryTotals totals;
+    for (const auto& [incarnation, part] : reports_) {
+        totals.completed += part.completed;
+        totals.failed += part.failed;
+        totals.different += part.different;
+        totals.tokens += part.tokens;
+        totals.decode_ns += part.decode_ns;
+        totals.baseline_tokens += part.baseline_tokens;
+        totals.baseline_decode_ns += part.baseline_decode_ns;
+    }
+    if (const float ratio = totals.speed_ratio(); ratio > 0) base_.speed_ratio = ratio;
+    rollout_->on_canary(totals, monotonic_ns());
+    return {};
+}
+
+uint64_t RolloutRunner::admitted() const {
+    uint64_t sum = 0;
+    for (const auto& slot : fleet_.table().slots(shm::Role::kFrontend)) {
+        if (slot->process) {
+            sum += slot->process->board.view->counter(Counter::kGenerationsAdmitted) +
+                   slot->process->board.view->gauge(Gauge::kActiveRequests);
+        }
+    }
+    return sum;
+}
+
+// Silence for a quarter of a stage: nothing asked, nothing running.
+void RolloutRunner::on_tick(uint64_t now_ns) {
+    if (!rollout_ || canary_.stage == shm::CanaryStage::kOff) return;
+    const uint64_t asked = admitted();
+    if (asked != stage_admitted_) {
+        stage_admitted_ = asked;
+        quiet_since_ns_ = now_ns;
+        return;
+    }
+    if (now_ns - quiet_since_ns_ < rollout_->plan().canary_timeout_ns / 4) return;
+    log::info("canary_unasked", {{"rollout", base_.number}});
+    rollout_->on_idle(now_ns);
+}
+
+void RolloutRunner::run_due(uint64_t now_ns) {
+    if (!rollout_) return;
+    if (now_ns >= rollout_->deadline_ns()) rollout_->on_time(now_ns);
+    if (releasing_key_ != 0 && now_ns >= release_deadline_ns_) {
+        log::warn("release_timeout", {{"rollout", base_.number}, {"model_key", releasing_key_}});
+        unreleased_.clear();
+        check_release();
+    }
+}
+
+uint64_t RolloutRunner::deadline_ns() const {
+    if (!rollout_) return kNever;
+    const uint64_t release = releasing_key_ != 0 ? release_deadline_ns_ : kNever;
+    return std::min(rollout_->deadline_ns(), release);
+}
+
+std::optional<shm::RolloutMessage> RolloutRunner::running() const {
+    if (!rollout_ || rollout_->is_over()) return std::nullopt;
+    return message();
+}
+
+shm::RolloutMessage RolloutRunner::message() const {
+    using shm::RolloutPhase;
+    const uint64_t now = monotonic_ns();
+    const auto ms = [&](RolloutPhase phase) { return rollout_->phase_ns(phase, now) / kNsPerMs; };
+    shm::RolloutMessage message = base_;
+    message.phase = rollout_->phase();
+    message.outcome = rollout_->outcome();
+    message.progress_permille = static_cast<uint32_t>(rollout_->progress() * 1000);
+    message.prepare_ms = ms(RolloutPhase::kPrepare);
+    message.verify_ms = ms(RolloutPhase::kVerify);
+    message.canary_ms = ms(RolloutPhase::kCanaryCopies) + ms(RolloutPhase::kCanaryShare);
+    message.roll_ms = ms(RolloutPhase::kRoll) + ms(RolloutPhase::kCommit);
+    message.rollback_ms = rollout_->rollback_ns(now) / kNsPerMs;
+    message.canary_copies = rollout_->copies().completed;
+    message.canary_different = rollout_->copies().different;
+    if (rollout_->is_over()) message.ended_unix_ms = unix_ms();
+    shm::set_field(message.reason, rollout_->reason());
+    return message;
+}
+
+void RolloutRunner::on_moved() {
+    const shm::RolloutMessage now = message();
+    if (!rollout_->is_over()) return owner_.on_rollout_moved(now);
+    finish(now);
+}
+
+}  // namespace bitnetd::supervisor
