@@ -10,8 +10,8 @@
 #include "supervisor/frontend/api/embeddings.h"
 #include "supervisor/frontend/api/inference_renderer.h"
 #include "supervisor/frontend/api/metrics.h"
-#include "supervisor/frontend/api/models.h"
 #include "supervisor/frontend/api/openai_renderer.h"
+#include "supervisor/frontend/api/operator_access.h"
 #include "supervisor/frontend/api/url_text.h"
 
 namespace bitnetd::frontend {
@@ -33,7 +33,7 @@ struct Preparation {
 
 }  // namespace
 
-Api::Api(Parts parts, ApiOptions options) : parts_(parts), options_(options) {}
+Api::Api(Parts parts, ApiOptions options) : parts_(parts), options_(options), desk_(parts.orders) {}
 
 Api::~Api() = default;
 
@@ -93,19 +93,22 @@ void Api::machine(Exchange& exchange) {
     exchange.respond(std::move(response));
 }
 
+ModelsView Api::models_view(const Request& request) const {
+    return {*parts_.catalog.list(), parts_.dispatcher, parts_.boards, desk_.book(),
+            is_operator(request)};
+}
+
 void Api::list_models(Exchange& exchange) {
     Response response;
-    response.body = render_model_list(*parts_.catalog.list(), parts_.dispatcher, parts_.boards,
-                                      exchange.request().query);
+    const Request& request = exchange.request();
+    response.body = render_model_list(models_view(request), request.query);
     exchange.respond(std::move(response));
 }
 
 void Api::get_model(Exchange& exchange) {
-    constexpr std::string_view prefix = "/v1/models/";
-    const std::string_view path = exchange.request().path;
-    const auto id = percent_decode(path.substr(prefix.size()));
-    auto body =
-        render_model(*parts_.catalog.list(), parts_.dispatcher, parts_.boards, id.value_or(""));
+    const Request& request = exchange.request();
+    const auto id = percent_decode(path_rest(request, "/v1/models/"));
+    auto body = render_model(models_view(request), id.value_or(""));
     if (!body) {
         fail(exchange, model_not_found(id.value_or("")));
         return;

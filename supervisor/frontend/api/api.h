@@ -4,6 +4,7 @@
 //   generation.h       ids -> answer                     embeddings.h  ids -> vectors
 //   running_request.h  either of them, while it runs     health.h models.h metrics.h stats.h
 //   text_routes.h      text <-> ids, without a generation
+//   operator_routes.cc orders and rollouts; order_desk.h: orders that wait for their end
 // Nothing below it (gate/, dispatch/) knows of JSON or of which API asked. Loop thread only; large
 // bodies are prepared on pool threads, which share nothing with it but an immutable list of models.
 #pragma once
@@ -21,6 +22,8 @@
 #include "supervisor/frontend/api/generation.h"
 #include "supervisor/frontend/api/health.h"
 #include "supervisor/frontend/api/model_catalog.h"
+#include "supervisor/frontend/api/models.h"
+#include "supervisor/frontend/api/order_desk.h"
 #include "supervisor/frontend/api/prepare.h"
 #include "supervisor/frontend/api/stats.h"
 #include "supervisor/frontend/api/task_runner.h"
@@ -52,6 +55,7 @@ class Api final : public Handler {
         Machine& machine;
         TaskRunner& tasks;
         shm::BoardWriter& board;
+        OrderSender& orders;
     };
     Api(Parts parts, ApiOptions options);
     ~Api() override;
@@ -63,6 +67,14 @@ class Api final : public Handler {
     // Once per turn of the loop, outside of any call from here: frees what has answered.
     void end_turn() { retired_.clear(); }
 
+    // What the supervisor says of orders and rollouts.
+    void take_answer(const shm::OrderAnswerMessage& answer) {
+        desk_.take_answer(answer, monotonic_ns());
+    }
+    void take_rollout(const shm::RolloutMessage& rollout) { desk_.take_rollout(rollout); }
+    // Several times a second: deadlines of orders.
+    void observe(uint64_t now_ns) { desk_.observe(now_ns, parts_.admission.is_draining()); }
+
     // Requests with work for others not yet answered, those being prepared included.
     size_t active() const { return running_.size() + preparing_; }
 
@@ -70,8 +82,11 @@ class Api final : public Handler {
     struct Route;
 
     static const std::vector<Route>& routes();
-    static std::string allowed_methods(const Route& route);
-    void answer_options(Exchange& exchange, const Route& route);
+    void answer_options(Exchange& exchange, std::string methods);
+    // What stands behind `prefix`, percent-encoding kept.
+    static std::string_view path_rest(const Request& request, std::string_view prefix) {
+        return std::string_view(request.path).substr(prefix.size());
+    }
 
     void chat_completions(Exchange& exchange) { begin_generation(exchange, RouteKind::kChat); }
     void completions(Exchange& exchange) { begin_generation(exchange, RouteKind::kCompletions); }
@@ -85,6 +100,7 @@ class Api final : public Handler {
     void apply_template(Exchange& exchange) { answer_text(exchange, TextRoute::kApplyTemplate); }
     void list_models(Exchange& exchange);
     void get_model(Exchange& exchange);
+    ModelsView models_view(const Request& request) const;
     void health(Exchange& exchange);
     void health_live(Exchange& exchange);
     void health_ready(Exchange& exchange);
@@ -93,6 +109,16 @@ class Api final : public Handler {
     void devices(Exchange& exchange);
     void machine(Exchange& exchange);
     ServerView server_view() const;
+
+    // operator_routes.cc
+    void load_model(Exchange& exchange) { order(exchange, shm::OrderKind::kLoad); }
+    void swap_model(Exchange& exchange) { order(exchange, shm::OrderKind::kSwap); }
+    void roll_back_model(Exchange& exchange) { order(exchange, shm::OrderKind::kRollback); }
+    void remove_model(Exchange& exchange);
+    void list_rollouts(Exchange& exchange);
+    void get_rollout(Exchange& exchange);
+    void order(Exchange& exchange, shm::OrderKind kind);
+    void place(Exchange& exchange, OrderResult order);
 
     void begin_generation(Exchange& exchange, RouteKind route);
     void answer_text(Exchange& exchange, TextRoute route);
@@ -114,6 +140,7 @@ class Api final : public Handler {
     Parts parts_;
     const ApiOptions options_;
     http::RequestIds ids_;
+    OrderDesk desk_;
     std::unordered_map<const RunningRequest*, std::unique_ptr<RunningRequest>> running_;
     std::vector<std::unique_ptr<RunningRequest>> retired_;
     size_t preparing_ = 0;

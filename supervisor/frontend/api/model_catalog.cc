@@ -35,6 +35,7 @@ Result<std::shared_ptr<const Model>> Model::open(const shm::ModelMessage& messag
     model->memory_ = std::move(memory);
     model->key = message.model_key;
     model->id = std::string(shm::field_text(message.id));
+    model->path = std::string(shm::field_text(message.path));
     for (const ModelAlias& alias : options.aliases) {
         if (alias.id == model->id) model->aliases.push_back(alias.name);
     }

@@ -42,6 +42,7 @@ struct Model {
 
     uint64_t key;
     std::string id;
+    std::string path;                  // for operators only
     std::vector<std::string> aliases;  // what clients may call it too
     int64_t loaded_unix_s;
     shm::ModelFacts facts;

@@ -57,33 +57,78 @@ Json per_second(uint64_t ns) {
     return ns == 0 ? Json() : Json(static_cast<double>(kNsPerS) / static_cast<double>(ns));
 }
 
-Json describe(const Model& model, const Dispatcher& dispatcher, const BoardSet& boards) {
-    const Workers workers = workers_of(model, dispatcher, boards);
+// One that serves but has no ready worker is loading too: its workers start, or start again.
+std::string_view status_of(shm::ModelStanding standing, bool has_worker) {
+    switch (standing) {
+        case shm::ModelStanding::kServing:
+            return has_worker ? "active" : "loading";
+        case shm::ModelStanding::kCanary:
+            return "loading";
+        case shm::ModelStanding::kRetiring:
+            break;
+    }
+    return "draining";
+}
+
+Json describe(const ModelsView& view, const ListedModel& listed) {
+    const Model& model = *listed;
+    const Workers workers = workers_of(model, view.dispatcher, view.boards);
     const shm::ModelFacts& facts = model.facts;
-    return {{"id", model.id},
-            {"object", "model"},
-            {"created", model.loaded_unix_s},
-            {"owned_by", "bitnetd"},
-            {"aliases", model.aliases},
-            {"status", workers.ready > 0 ? "active" : "loading"},
-            {"architecture", shm::field_text(facts.architecture)},
-            {"parameter_count", facts.parameter_count},
-            {"quantization_format", shm::field_text(facts.quantization)},
-            {"context_length", model.context},
-            {"devices", workers.devices},
-            {"digest", shm::field_text(facts.digest)},
-            {"loaded_at", utc_time(model.loaded_unix_s)},
-            {"performance_metrics",
-             {{"decode_tokens_per_second", per_second(workers.decode_ns)},
-              {"prefill_tokens_per_second", per_second(workers.prefill_token_ns)},
-              {"generated_tokens", workers.tokens},
-              {"quantization_accuracy", accuracy_of(facts)},
-              {"cross_validation_score", facts.cross_validation}}},
-            {"resource_usage",
-             {{"weights_bytes", facts.weights_bytes},
-              {"file_bytes", facts.file_bytes},
-              {"worker_resident_bytes", workers.resident_bytes},
-              {"workers_ready", workers.ready}}}};
+    Json described = {{"id", model.id},
+                      {"object", "model"},
+                      {"created", model.loaded_unix_s},
+                      {"owned_by", "bitnetd"},
+                      {"aliases", model.aliases},
+                      {"status", status_of(listed.standing, workers.ready > 0)}};
+    if (view.is_for_operator) described["path"] = model.path;
+    described.update({{"architecture", shm::field_text(facts.architecture)},
+                      {"parameter_count", facts.parameter_count},
+                      {"quantization_format", shm::field_text(facts.quantization)},
+                      {"context_length", model.context},
+                      {"devices", workers.devices},
+                      {"digest", shm::field_text(facts.digest)},
+                      {"loaded_at", utc_time(model.loaded_unix_s)},
+                      {"performance_metrics",
+                       {{"decode_tokens_per_second", per_second(workers.decode_ns)},
+                        {"prefill_tokens_per_second", per_second(workers.prefill_token_ns)},
+                        {"generated_tokens", workers.tokens},
+                        {"quantization_accuracy", accuracy_of(facts)},
+                        {"cross_validation_score", facts.cross_validation}}},
+                      {"resource_usage",
+                       {{"weights_bytes", facts.weights_bytes},
+                        {"file_bytes", facts.file_bytes},
+                        {"worker_resident_bytes", workers.resident_bytes},
+                        {"workers_ready", workers.ready}}}});
+    return described;
+}
+
+bool is_listed(const ModelList& models, std::string_view id) {
+    return std::any_of(models.begin(), models.end(),
+                       [id](const ListedModel& listed) { return listed->id == id; });
+}
+
+// Whether the last that was heard of this model is a load that runs or did not succeed, and the
+// model is not there.
+bool is_absent_load(const ModelsView& view, const shm::RolloutMessage& rollout) {
+    const std::string_view id = shm::field_text(rollout.model);
+    return rollout.kind == shm::RolloutKind::kLoad &&
+           rollout.outcome != shm::RolloutOutcome::kCompleted && !is_listed(view.models, id) &&
+           view.rollouts.find_model(id) == &rollout;
+}
+
+Json describe_load(const ModelsView& view, const shm::RolloutMessage& rollout) {
+    const bool is_running = rollout.outcome == shm::RolloutOutcome::kRunning;
+    const std::string_view reason = shm::field_text(rollout.reason);
+    Json described = {{"id", shm::field_text(rollout.model)},
+                      {"object", "model"},
+                      {"created", rollout.started_unix_ms / 1000},
+                      {"owned_by", "bitnetd"},
+                      {"status", is_running ? "loading" : "failed"},
+                      {"quantization_format", nullptr},
+                      {"devices", Json::array()},
+                      {"rollout_id", rollout_name(rollout.number)}};
+    if (view.is_for_operator) described["reason"] = reason.empty() ? Json() : Json(reason);
+    return described;
 }
 
 bool passes(const Json& model, std::string_view query) {
@@ -103,29 +148,35 @@ std::string print(const Json& json) {
 
 }  // namespace
 
-std::string render_model_list(const ModelList& models, const Dispatcher& dispatcher,
-                              const BoardSet& boards, std::string_view query) {
+std::string render_model_list(const ModelsView& view, std::string_view query) {
     Json data = Json::array();
-    size_t active = 0;
-    for (const auto& model : models) {
-        Json described = describe(*model, dispatcher, boards);
-        if (!passes(described, query)) continue;
-        active += described["status"] == "active";
-        data.push_back(std::move(described));
+    for (const ListedModel& listed : view.models)
+        data.push_back(describe(view, listed));
+    for (const auto& [number, rollout] : view.rollouts.newest_first()) {
+        if (is_absent_load(view, rollout)) data.push_back(describe_load(view, rollout));
     }
+    std::erase_if(data.get_ref<Json::array_t&>(),
+                  [query](const Json& model) { return !passes(model, query); });
     const size_t total = data.size();
+    const auto active = std::count_if(
+        data.begin(), data.end(), [](const Json& model) { return model["status"] == "active"; });
     return print({{"object", "list"},
                   {"data", std::move(data)},
                   {"total_count", total},
                   {"active_count", active}});
 }
 
-std::optional<std::string> render_model(const ModelList& models, const Dispatcher& dispatcher,
-                                        const BoardSet& boards, std::string_view id) {
+std::optional<std::string> render_model(const ModelsView& view, std::string_view id) {
     if (id.empty()) return std::nullopt;
-    const auto model = find_model(models, id);
-    if (model == nullptr) return std::nullopt;
-    return print(describe(*model, dispatcher, boards));
+    const auto serving = find_model(view.models, id);
+    const auto found =
+        std::find_if(view.models.rbegin(), view.models.rend(), [&](const ListedModel& listed) {
+            return serving != nullptr ? listed.model == serving : listed->is_called(id);
+        });
+    if (found != view.models.rend()) return print(describe(view, *found));
+    const shm::RolloutMessage* rollout = view.rollouts.find_model(id);
+    if (rollout == nullptr || !is_absent_load(view, *rollout)) return std::nullopt;
+    return print(describe_load(view, *rollout));
 }
 
 }  // namespace bitnetd::frontend

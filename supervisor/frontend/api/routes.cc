@@ -1,17 +1,33 @@
 // The table of routes, and what is the same for all of them: methods, content types, CORS.
 #include "supervisor/frontend/api/api.h"
+#include "supervisor/frontend/api/operator_access.h"
 #include "supervisor/frontend/http/chars.h"
 
 namespace bitnetd::frontend {
+
+namespace {
+
+enum class Audience : uint8_t { kAll, kOperators };
+
+}  // namespace
 
 struct Api::Route {
     Method method;  // kGet serves HEAD too
     std::string_view path;
     bool is_prefix;  // anything non-empty may follow
     void (Api::*handle)(Exchange&);
+    Audience audience = Audience::kAll;
+
+    bool matches(std::string_view asked) const {
+        return is_prefix ? asked.starts_with(path) && asked.size() > path.size() : asked == path;
+    }
+    bool serves(Method asked) const {
+        return asked == method || (asked == Method::kHead && method == Method::kGet);
+    }
 };
 
-// Health first: it is asked most often.
+// Health first: it is asked most often. Of several rows that match a path the first one that takes
+// the method serves it, so a model may be called "load" and still be looked at.
 const std::vector<Api::Route>& Api::routes() {
     static const std::vector<Route> table = {
         {Method::kGet, "/health", false, &Api::health},
@@ -34,16 +50,29 @@ const std::vector<Api::Route>& Api::routes() {
         {Method::kPost, "/apply-template", false, &Api::apply_template},
         {Method::kGet, "/v1/models", false, &Api::list_models},
         {Method::kGet, "/v1/models/", true, &Api::get_model},
+        {Method::kPost, "/v1/models/load", false, &Api::load_model, Audience::kOperators},
+        {Method::kPost, "/v1/models/swap", false, &Api::swap_model, Audience::kOperators},
+        {Method::kPost, "/v1/models/rollback", false, &Api::roll_back_model, Audience::kOperators},
+        {Method::kDelete, "/v1/models/", true, &Api::remove_model, Audience::kOperators},
+        {Method::kGet, "/v1/rollouts", false, &Api::list_rollouts, Audience::kOperators},
+        {Method::kGet, "/v1/rollouts/", true, &Api::get_rollout, Audience::kOperators},
     };
     return table;
 }
 
 namespace {
 
-// A missing Content-Type counts as JSON.
 bool is_json_type(std::string_view content_type) {
     const std::string_view type = http::trim(content_type.substr(0, content_type.find(';')));
-    return type.empty() || http::equals_ignoring_case(type, "application/json");
+    return http::equals_ignoring_case(type, "application/json");
+}
+
+// A missing one counts as JSON, but not from operators: a web page may send a POST without asking
+// first as long as it does not say that.
+bool takes_content_type(const Request& request, Audience audience) {
+    if (request.method != Method::kPost) return true;
+    const std::string_view type = request.header("content-type");
+    return is_json_type(type) || (type.empty() && audience == Audience::kAll);
 }
 
 ApiError unsupported_media_type() {
@@ -55,60 +84,60 @@ ApiError unsupported_media_type() {
     return error;
 }
 
-}  // namespace
-
-std::string Api::allowed_methods(const Route& route) {
-    return route.method == Method::kGet ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
+ApiError route_not_found() {
+    ApiError error;
+    error.status = 404;
+    error.code = "route_not_found";
+    error.message = "There is no such route.";
+    return error;
 }
+
+ApiError method_not_allowed(Method asked, std::string allowed) {
+    ApiError error;
+    error.status = 405;
+    error.code = "method_not_allowed";
+    error.message = "This route does not take " + std::string(to_string(asked)) + ".";
+    error.allow = std::move(allowed);
+    error.suggestion = "Allowed: " + error.allow + ".";
+    return error;
+}
+
+}  // namespace
 
 void Api::on_request(Exchange& exchange) {
     const Request& request = exchange.request();
     const Route* found = nullptr;
+    std::string methods;  // of all rows before the found one
     for (const Route& route : routes()) {
-        const std::string_view path = request.path;
-        const bool matches = route.is_prefix
-                                 ? path.starts_with(route.path) && path.size() > route.path.size()
-                                 : path == route.path;
-        if (!matches) continue;
-        found = &route;
-        break;
+        if (!route.matches(request.path)) continue;
+        if (route.serves(request.method)) {
+            found = &route;
+            break;
+        }
+        methods += to_string(route.method);
+        methods += route.method == Method::kGet ? ", HEAD, " : ", ";
     }
     if (found == nullptr) {
-        ApiError error;
-        error.status = 404;
-        error.code = "route_not_found";
-        error.message = "There is no such route.";
-        fail(exchange, error);
-        return;
+        if (methods.empty()) return fail(exchange, route_not_found());
+        methods += "OPTIONS";
+        if (request.method == Method::kOptions) return answer_options(exchange, methods);
+        return fail(exchange, method_not_allowed(request.method, methods));
     }
-    if (request.method == Method::kOptions) {
-        answer_options(exchange, *found);
-        return;
+    if (found->audience == Audience::kOperators) {
+        if (const auto refused = refuse_other_than_operator(request)) {
+            return fail(exchange, *refused);
+        }
     }
-    const bool is_allowed = request.method == found->method ||
-                            (request.method == Method::kHead && found->method == Method::kGet);
-    if (!is_allowed) {
-        ApiError error;
-        error.status = 405;
-        error.code = "method_not_allowed";
-        error.message = "This route does not take " + std::string(to_string(request.method)) + ".";
-        error.allow = allowed_methods(*found);
-        error.suggestion = "Allowed: " + error.allow + ".";
-        fail(exchange, error);
-        return;
-    }
-    if (request.method == Method::kPost && !is_json_type(request.header("content-type"))) {
-        fail(exchange, unsupported_media_type());
-        return;
+    if (!takes_content_type(request, found->audience)) {
+        return fail(exchange, unsupported_media_type());
     }
     (this->*found->handle)(exchange);
 }
 
-void Api::answer_options(Exchange& exchange, const Route& route) {
+void Api::answer_options(Exchange& exchange, std::string methods) {
     Response response;
     response.status = 204;
     response.content_type = "";
-    const std::string methods = allowed_methods(route);
     response.headers = {{"Allow", methods},
                         {"Access-Control-Allow-Methods", methods},
                         {"Access-Control-Allow-Headers",

@@ -192,6 +192,18 @@ class ManualRunner final : public TaskRunner {
     std::vector<std::pair<std::function<void()>, std::function<void()>>> tasks_;
 };
 
+// Remembers what was ordered.
+class FakeSupervisor final : public OrderSender {
+  public:
+    bool is_gone = false;
+    std::vector<shm::OrderMessage> orders;
+    Result<void> send_order(const shm::OrderMessage& order) override {
+        if (is_gone) return Error{ErrorCode::kUnavailable, "the other side is gone"};
+        orders.push_back(order);
+        return {};
+    }
+};
+
 class ApiTest : public testing::Test {
   protected:
     ApiTest() { catalog_.add(make_test_model()); }
@@ -209,8 +221,10 @@ class ApiTest : public testing::Test {
                                std::make_unique<FakeWorker>(worker_), monotonic_ns());
     }
     FakeExchange& send(Method method, std::string path, std::string body = "",
-                       std::vector<std::pair<std::string, std::string>> headers = {}) {
+                       std::vector<std::pair<std::string, std::string>> headers = {},
+                       Peer peer = {"192.0.2.7:40132", false}) {
         Request request;
+        request.peer = std::move(peer);
         request.method = method;
         const size_t question = path.find('?');
         if (question != path.npos) request.query = path.substr(question + 1);
@@ -269,9 +283,10 @@ class ApiTest : public testing::Test {
     Health health_{catalog_, dispatcher_, admission_, monotonic_ns()};
     Machine machine_;
     ManualRunner tasks_;
-    Api api_{
-        {dispatcher_, admission_, catalog_, boards_, health_, machine_, tasks_, board_.writer()},
-        ApiOptions{}};
+    FakeSupervisor orders_;
+    Api api_{{dispatcher_, admission_, catalog_, boards_, health_, machine_, tasks_,
+              board_.writer(), orders_},
+             ApiOptions{}};
     std::shared_ptr<FakeWorkerState> worker_;
     uint64_t incarnation_ = 0;
     std::map<uint64_t, uint32_t> positions_;
