@@ -1,0 +1,408 @@
+// Goal: a rollout ends with all that is new, or with all that was there before, whatever fails and
+// whenever; until its commit somebody serves what is old, and nothing retires that a generation
+// still needs. Method: a fake fleet that does what a rollout says; chosen histories, then random
+// ones (seeds are printed) in which workers fail, canaries answer wrongly and operators change
+// their mind.
+#include "supervisor/lifecycle/rollout/rollout.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <set>
+
+namespace bitnetd::supervisor {
+namespace {
+
+using shm::CanaryStage;
+using shm::RolloutKind;
+using shm::RolloutOutcome;
+using shm::RolloutPhase;
+
+constexpr uint64_t kSecond = 1'000'000'000;
+
+struct FakeWorker {
+    bool is_new;
+    bool ready = false;
+    bool leaving = false;
+    bool canary = false;
+};
+
+// Does at once what it is told, but for what takes time: that is in `pending` until the test lets
+// it happen.
+class FakeFleet final : public RolloutActions {
+  public:
+    explicit FakeFleet(uint32_t workers, uint32_t frontends) : next_(workers), next_f_(frontends) {
+        for (uint32_t i = 0; i < workers; ++i)
+            this->workers[i] = {false, true, false, false};
+        for (uint32_t i = 0; i < frontends; ++i)
+            this->frontends[i] = {false, true, false, false};
+    }
+
+    void load() override { loading = true; }
+    SlotId start_worker(bool canary) override { return start(true, canary); }
+    SlotId restore_worker(SlotId like) override {
+        EXPECT_FALSE(workers.contains(like) && !workers[like].leaving);
+        return start(false, false);
+    }
+    void promote_worker(SlotId worker) override { workers.at(worker).canary = false; }
+    void retire_worker(SlotId worker) override {
+        FakeWorker& it = workers.at(worker);
+        EXPECT_FALSE(it.leaving) << "told twice to go";
+        it.leaving = true;
+    }
+    SlotId start_frontend() override {
+        frontends[next_f_] = {true, false, false, false};
+        return next_f_++;
+    }
+    SlotId restore_frontend() override {
+        frontends[next_f_] = {false, false, false, false};
+        return next_f_++;
+    }
+    void retire_frontend(SlotId frontend, SlotId) override { frontends.erase(frontend); }
+    void set_canary(CanaryStage now, SlotId worker) override {
+        stage = now;
+        if (now != CanaryStage::kOff) {
+            EXPECT_TRUE(workers.at(worker).canary);
+        }
+    }
+    void serve_new() override {
+        EXPECT_TRUE(has(true)) << "nobody is there to serve it";
+        serves_new = true;
+        releasing = true;
+    }
+    void serve_old() override {
+        serves_new = false;
+        releasing = true;
+    }
+    void retire_old() override { releasing = true; }
+    void forget_model(bool new_one) override {
+        for (const auto& [id, worker] : workers)
+            EXPECT_NE(worker.is_new, new_one) << "its worker " << id << " is still there";
+        forgotten.insert(new_one);
+    }
+    void commit() override { committed = true; }
+    void on_moved() override { ++moves; }
+
+    // Of that kind, ready, and not told to go.
+    bool has(bool is_new) const {
+        return std::any_of(workers.begin(), workers.end(), [is_new](const auto& entry) {
+            return entry.second.is_new == is_new && entry.second.ready && !entry.second.leaving;
+        });
+    }
+    size_t count(bool is_new) const {
+        return static_cast<size_t>(
+            std::count_if(workers.begin(), workers.end(),
+                          [is_new](const auto& entry) { return entry.second.is_new == is_new; }));
+    }
+
+    std::map<SlotId, FakeWorker> workers;
+    std::map<SlotId, FakeWorker> frontends;
+    bool loading = false;
+    bool serves_new = false;
+    bool releasing = false;
+    bool committed = false;
+    CanaryStage stage = CanaryStage::kOff;
+    std::set<bool> forgotten;
+    size_t moves = 0;
+
+  private:
+    SlotId start(bool is_new, bool canary) {
+        workers[next_] = {is_new, false, false, canary};
+        return next_++;
+    }
+    SlotId next_;
+    SlotId next_f_;
+};
+
+RolloutPlan swap_plan(uint32_t workers) {
+    RolloutPlan plan;
+    plan.kind = RolloutKind::kSwap;
+    plan.old_key = 1;
+    plan.loads_model = true;
+    for (uint32_t i = 0; i < workers; ++i)
+        plan.workers.push_back(i);
+    plan.workers_new = workers;
+    plan.canary_copies = 3;
+    plan.canary_share = 2;
+    plan.canary_timeout_ns = 10 * kSecond;
+    plan.speed_ratio_min = 0.5f;
+    return plan;
+}
+
+RolloutPlan upgrade_plan(uint32_t workers, uint32_t frontends) {
+    RolloutPlan plan = swap_plan(workers);
+    plan.kind = RolloutKind::kUpgrade;
+    plan.old_key = 0;
+    plan.loads_model = false;
+    plan.workers_new = 0;
+    for (uint32_t i = 0; i < frontends; ++i)
+        plan.frontends.push_back(i);
+    return plan;
+}
+
+// Lets one thing happen that was asked for; false: nothing is outstanding.
+bool turn(FakeFleet& fleet, Rollout& rollout, uint64_t now) {
+    if (rollout.is_over()) return false;
+    if (fleet.loading) {
+        fleet.loading = false;
+        rollout.on_loaded(now);
+        return true;
+    }
+    for (auto& [id, worker] : fleet.workers) {
+        if (worker.leaving) {
+            const SlotId gone = id;
+            fleet.workers.erase(gone);
+            rollout.on_worker_gone(gone, now);
+            return true;
+        }
+        if (!worker.ready) {
+            worker.ready = true;
+            rollout.on_worker_ready(id, now);
+            return true;
+        }
+    }
+    for (auto& [id, frontend] : fleet.frontends) {
+        if (frontend.ready) continue;
+        frontend.ready = true;
+        rollout.on_frontend_ready(id, now);
+        return true;
+    }
+    if (fleet.releasing) {
+        fleet.releasing = false;
+        rollout.on_released(now);
+        return true;
+    }
+    if (fleet.stage != CanaryStage::kOff) {
+        rollout.on_canary({.completed = 3,
+                           .tokens = 300,
+                           .decode_ns = kSecond,
+                           .baseline_tokens = 300,
+                           .baseline_decode_ns = kSecond},
+                          now);
+        return true;
+    }
+    return false;
+}
+
+TEST(Rollout, SwapsOneWorkerAfterTheOther) {
+    FakeFleet fleet(3, 1);
+    Rollout rollout(swap_plan(3), fleet);
+    rollout.start(1);
+    size_t most = 0;
+    while (turn(fleet, rollout, 2)) {
+        most = std::max(most, fleet.workers.size());
+        if (!fleet.serves_new) {
+            EXPECT_TRUE(fleet.has(false));
+        }
+        EXPECT_TRUE(fleet.has(true) || fleet.has(false));
+    }
+    EXPECT_EQ(rollout.outcome(), RolloutOutcome::kCompleted);
+    EXPECT_EQ(fleet.count(true), 3u);
+    EXPECT_EQ(fleet.count(false), 0u);
+    EXPECT_EQ(most, 4u) << "more than one beside the old ones";
+    EXPECT_EQ(fleet.forgotten, std::set<bool>{false});
+    EXPECT_EQ(rollout.progress(), 1.0f);
+}
+
+TEST(Rollout, BlueGreenStartsAllBesideTheOldOnes) {
+    FakeFleet fleet(2, 0);
+    RolloutPlan plan = swap_plan(2);
+    plan.strategy = shm::SwapStrategy::kBlueGreen;
+    Rollout rollout(plan, fleet);
+    rollout.start(1);
+    bool all_four = false;
+    while (turn(fleet, rollout, 2)) {
+        all_four = all_four || fleet.workers.size() == 4;
+        if (fleet.serves_new) {
+            EXPECT_EQ(fleet.count(true), 2u);
+        }
+    }
+    EXPECT_TRUE(all_four);
+    EXPECT_EQ(rollout.outcome(), RolloutOutcome::kCompleted);
+}
+
+TEST(Rollout, LastOldWorkerStaysUntilNoGenerationNeedsIt) {
+    FakeFleet fleet(1, 0);
+    Rollout rollout(swap_plan(1), fleet);
+    rollout.start(1);
+    while (rollout.phase() != RolloutPhase::kCommit)
+        ASSERT_TRUE(turn(fleet, rollout, 2));
+    EXPECT_TRUE(fleet.has(false));
+    EXPECT_TRUE(fleet.serves_new);
+    ASSERT_TRUE(fleet.releasing);
+    while (turn(fleet, rollout, 3)) {
+    }
+    EXPECT_EQ(rollout.outcome(), RolloutOutcome::kCompleted);
+}
+
+TEST(Rollout, FileThatIsRefusedChangesNothing) {
+    FakeFleet fleet(2, 0);
+    Rollout rollout(swap_plan(2), fleet);
+    rollout.start(1);
+    rollout.on_refused("tensor output.weight: expected 256 rows, found 255", 2);
+    EXPECT_EQ(rollout.outcome(), RolloutOutcome::kFailed);
+    EXPECT_EQ(rollout.reason(), "tensor output.weight: expected 256 rows, found 255");
+    EXPECT_EQ(fleet.count(false), 2u);
+    EXPECT_EQ(fleet.count(true), 0u);
+    EXPECT_EQ(fleet.forgotten, std::set<bool>{true});
+}
+
+TEST(Rollout, CanaryThatAnswersOtherwiseGoesBackBeforeAnythingIsServed) {
+    FakeFleet fleet(2, 1);
+    RolloutPlan plan = upgrade_plan(2, 1);
+    plan.must_equal = true;
+    Rollout rollout(plan, fleet);
+    rollout.start(1);
+    while (fleet.stage != CanaryStage::kCopies)
+        ASSERT_TRUE(turn(fleet, rollout, 2));
+    rollout.on_canary({.completed = 1, .different = 1}, 3);
+    EXPECT_TRUE(rollout.is_rolling_back());
+    while (turn(fleet, rollout, 4)) {
+    }
+    EXPECT_EQ(rollout.outcome(), RolloutOutcome::kRolledBack);
+    EXPECT_NE(rollout.reason().find("1 of 1 copies"), std::string::npos);
+    EXPECT_EQ(fleet.count(true), 0u);
+    EXPECT_EQ(fleet.count(false), 2u);
+    EXPECT_FALSE(fleet.committed);
+}
+
+TEST(Rollout, SlowCanaryIsRolledBackAndALittleTrafficSaysNothing) {
+    FakeFleet fleet(1, 0);
+    Rollout rollout(swap_plan(1), fleet);
+    rollout.start(1);
+    while (fleet.stage != CanaryStage::kCopies)
+        ASSERT_TRUE(turn(fleet, rollout, 2));
+    rollout.on_canary({.completed = 1,
+                       .tokens = 10,
+                       .decode_ns = 10 * kSecond,
+                       .baseline_tokens = 10,
+                       .baseline_decode_ns = kSecond},
+                      3);
+    EXPECT_FALSE(rollout.is_rolling_back());
+    rollout.on_canary({.completed = 2,
+                       .tokens = 300,
+                       .decode_ns = 3 * kSecond,
+                       .baseline_tokens = 300,
+                       .baseline_decode_ns = kSecond},
+                      4);
+    EXPECT_TRUE(rollout.is_rolling_back());
+}
+
+TEST(Rollout, WithoutTrafficTheStagesEndByTime) {
+    FakeFleet fleet(1, 0);
+    Rollout rollout(swap_plan(1), fleet);
+    rollout.start(1);
+    while (fleet.stage != CanaryStage::kCopies)
+        ASSERT_TRUE(turn(fleet, rollout, 2));
+    rollout.on_time(rollout.deadline_ns() - 1);
+    EXPECT_EQ(fleet.stage, CanaryStage::kCopies);
+    rollout.on_time(rollout.deadline_ns());
+    EXPECT_EQ(fleet.stage, CanaryStage::kShare);
+    rollout.on_idle(rollout.deadline_ns());
+    EXPECT_EQ(fleet.stage, CanaryStage::kOff);
+    EXPECT_EQ(rollout.phase(), RolloutPhase::kCommit);
+}
+
+TEST(Rollout, LoadOfANewModelStartsAllItsWorkers) {
+    FakeFleet fleet(0, 1);
+    RolloutPlan plan = swap_plan(0);
+    plan.kind = RolloutKind::kLoad;
+    plan.old_key = 0;
+    plan.workers_new = 2;
+    Rollout rollout(plan, fleet);
+    rollout.start(1);
+    while (!fleet.serves_new)
+        ASSERT_TRUE(turn(fleet, rollout, 2));
+    EXPECT_EQ(fleet.count(true), 2u);
+    EXPECT_EQ(rollout.outcome(), RolloutOutcome::kCompleted);
+}
+
+TEST(Rollout, RemovedModelLeavesWhenReleased) {
+    FakeFleet fleet(2, 1);
+    RolloutPlan plan = swap_plan(2);
+    plan.kind = RolloutKind::kRemove;
+    plan.loads_model = false;
+    plan.workers_new = 0;
+    Rollout rollout(plan, fleet);
+    rollout.start(1);
+    EXPECT_EQ(fleet.count(false), 2u);
+    EXPECT_TRUE(fleet.has(false));
+    while (turn(fleet, rollout, 2)) {
+    }
+    EXPECT_EQ(rollout.outcome(), RolloutOutcome::kCompleted);
+    EXPECT_TRUE(fleet.workers.empty());
+}
+
+TEST(Rollout, PhasesSayHowLongTheyTook) {
+    FakeFleet fleet(1, 0);
+    Rollout rollout(swap_plan(1), fleet);
+    rollout.start(10);
+    EXPECT_EQ(rollout.phase_ns(RolloutPhase::kPrepare, 15), 5u);
+    rollout.on_loaded(30);
+    EXPECT_EQ(rollout.phase_ns(RolloutPhase::kPrepare, 100), 20u);
+    EXPECT_EQ(rollout.phase_ns(RolloutPhase::kVerify, 100), 70u);
+    rollout.fail("an operator", 100);
+    EXPECT_EQ(rollout.rollback_ns(140), 40u);
+}
+
+// Random failures at random moments.
+class RolloutHistories : public testing::TestWithParam<int> {};
+
+TEST_P(RolloutHistories, EndAllNewOrAllOld) {
+    for (uint32_t seed = 0; seed < 400; ++seed) {
+        std::mt19937 draw(seed * 4 + static_cast<uint32_t>(GetParam()));
+        const uint32_t workers = 1 + draw() % 4;
+        const uint32_t frontends = draw() % 3;
+        const bool upgrade = GetParam() % 2 == 0;
+        FakeFleet fleet(workers, frontends);
+        RolloutPlan plan = upgrade ? upgrade_plan(workers, frontends) : swap_plan(workers);
+        if (GetParam() >= 2) plan.strategy = shm::SwapStrategy::kBlueGreen;
+        Rollout rollout(plan, fleet);
+        rollout.start(1);
+        SCOPED_TRACE("seed " + std::to_string(seed));
+        for (uint64_t now = 2; !rollout.is_over(); ++now) {
+            ASSERT_LT(now, 1000u) << "it does not end";
+            switch (draw() % 12) {
+                case 0:  // some new worker dies by its own doing
+                    for (auto& [id, worker] : fleet.workers) {
+                        if (!worker.is_new || worker.leaving) continue;
+                        worker.ready = false;
+                        rollout.on_worker_failed(id, "signal 11", now);
+                        break;
+                    }
+                    break;
+                case 1:
+                    if (draw() % 4 == 0) rollout.fail("an operator", now);
+                    break;
+                case 2:
+                    if (fleet.stage != CanaryStage::kOff && draw() % 3 == 0) {
+                        rollout.on_canary({.completed = 1, .failed = 1}, now);
+                    }
+                    break;
+                default:
+                    turn(fleet, rollout, now);
+                    break;
+            }
+            if (!fleet.serves_new && !fleet.committed && !upgrade) {
+                const bool restoring = rollout.is_rolling_back();
+                EXPECT_TRUE(fleet.has(false) || restoring);
+            }
+        }
+        const bool completed = rollout.outcome() == RolloutOutcome::kCompleted;
+        EXPECT_EQ(fleet.count(completed), workers);
+        EXPECT_EQ(fleet.count(!completed), 0u);
+        if (!upgrade) {
+            EXPECT_EQ(fleet.serves_new, completed);
+        }
+        EXPECT_EQ(fleet.stage, CanaryStage::kOff);
+        for (const auto& [id, frontend] : fleet.frontends)
+            EXPECT_EQ(frontend.is_new && upgrade, completed && upgrade) << id;
+        EXPECT_EQ(fleet.frontends.size(), frontends);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, RolloutHistories, testing::Range(0, 4));
+
+}  // namespace
+}  // namespace bitnetd::supervisor
