@@ -138,7 +138,7 @@ enum class OrderKind : uint32_t { kLoad = 1, kSwap = 2, kRollback = 3, kRemove =
 struct OrderMessage {
     uint64_t request;  // the sender's number, repeated in the answer
     OrderKind kind;
-    SwapStrategy strategy;         // of kSwap
+    SwapStrategy strategy;         // of kSwap; 0: what rollout.strategy says
     uint32_t rollback_on_failure;  // 0: a failure leaves things as they are then
     uint32_t timeout_s;            // 0: the configured limit
     float accuracy_min;            // 0: model.accuracy_min; below: refused

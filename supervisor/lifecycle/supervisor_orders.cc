@@ -29,7 +29,7 @@ std::optional<Refusal> check_order(const shm::OrderMessage& order) {
     const auto kind = static_cast<uint32_t>(order.kind);
     if (kind < 1 || kind > 4) return Refusal{shm::OrderError::kInvalid, "unknown order"};
     const auto strategy = static_cast<uint32_t>(order.strategy);
-    if (order.kind == shm::OrderKind::kSwap && (strategy < 1 || strategy > 2)) {
+    if (order.kind == shm::OrderKind::kSwap && strategy > 2) {
         return Refusal{shm::OrderError::kInvalid, "unknown swap_strategy"};
     }
     if (!(order.accuracy_min >= 0 && order.accuracy_min <= 1)) {
@@ -72,7 +72,8 @@ shm::OrderAnswerMessage Supervisor::take_order(const shm::OrderMessage& order, b
     }
     Change change;
     change.kind = kind_of(order.kind);
-    change.strategy = order.strategy;
+    const bool is_said = order.strategy != shm::SwapStrategy{};
+    change.strategy = is_said ? order.strategy : strategy_of(settings_.params);
     change.source.id = shm::field_text(order.model);
     const bool is_served = models_.serving(change.source.id) != nullptr;
     if (change.kind == shm::RolloutKind::kLoad && is_served) {

@@ -32,6 +32,11 @@ float CanaryTotals::speed_ratio() const {
     return static_cast<float>(own / base);
 }
 
+// The end is told once, by end() itself.
+void Rollout::tell_moved() {
+    if (!is_over()) actions_.on_moved();
+}
+
 void Rollout::enter(RolloutPhase phase, uint64_t now_ns) {
     if (phase_began_ns_ != 0) took_ns_[phase_] += now_ns - phase_began_ns_;
     phase_ = phase;
@@ -49,19 +54,19 @@ void Rollout::start(uint64_t now_ns) {
     } else {
         start_first_worker(now_ns);
     }
-    actions_.on_moved();
+    tell_moved();
 }
 
 void Rollout::on_load_progress(uint32_t percent) {
     if (percent == load_percent_ || phase_ != RolloutPhase::kPrepare) return;
     load_percent_ = percent;
-    actions_.on_moved();
+    tell_moved();
 }
 
 void Rollout::on_loaded(uint64_t now_ns) {
     if (is_over() || rolling_back_) return;
     start_first_worker(now_ns);
-    actions_.on_moved();
+    tell_moved();
 }
 
 void Rollout::on_refused(const std::string& why, uint64_t now_ns) {
@@ -116,7 +121,7 @@ void Rollout::on_canary(const CanaryTotals& totals, uint64_t now_ns) {
                          now_ns);
     }
     if (totals.completed >= (copies ? plan_.canary_copies : plan_.canary_share)) end_stage(now_ns);
-    actions_.on_moved();
+    tell_moved();
 }
 
 void Rollout::on_time(uint64_t now_ns) {
@@ -125,7 +130,7 @@ void Rollout::on_time(uint64_t now_ns) {
     // Too little traffic to see more: what was seen was right.
     if (phase_ == RolloutPhase::kCanaryCopies || phase_ == RolloutPhase::kCanaryShare) {
         end_stage(now_ns);
-        actions_.on_moved();
+        tell_moved();
     }
 }
 
@@ -133,7 +138,7 @@ void Rollout::on_idle(uint64_t now_ns) {
     if (rolling_back_) return;
     if (phase_ != RolloutPhase::kCanaryCopies && phase_ != RolloutPhase::kCanaryShare) return;
     end_stage(now_ns);
-    actions_.on_moved();
+    tell_moved();
 }
 
 void Rollout::begin_roll(uint64_t now_ns) {
@@ -246,7 +251,7 @@ void Rollout::on_worker_ready(SlotId worker, uint64_t now_ns) {
         default:
             break;
     }
-    actions_.on_moved();
+    tell_moved();
 }
 
 // From commit on a new worker that dies is restarted like any other.
@@ -266,7 +271,7 @@ void Rollout::on_worker_gone(SlotId worker, uint64_t now_ns) {
     } else {
         roll_workers(now_ns);
     }
-    if (!is_over()) actions_.on_moved();
+    tell_moved();
 }
 
 void Rollout::on_frontend_ready(SlotId frontend, uint64_t now_ns) {
@@ -275,7 +280,7 @@ void Rollout::on_frontend_ready(SlotId frontend, uint64_t now_ns) {
     found->second = true;
     actions_.retire_frontend(plan_.frontends[frontends_replaced_++], frontend);
     roll_frontends(now_ns);
-    if (!is_over()) actions_.on_moved();
+    tell_moved();
 }
 
 void Rollout::on_frontend_failed(SlotId frontend, const std::string& why, uint64_t now_ns) {
@@ -324,7 +329,7 @@ void Rollout::roll_back(const std::string& why, uint64_t now_ns) {
     }
     if (shared && !serves_new_) actions_.serve_old();
     leaving_.clear();
-    actions_.on_moved();
+    tell_moved();
     roll_back_on(now_ns);
 }
 

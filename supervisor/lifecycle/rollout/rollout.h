@@ -117,6 +117,7 @@ class Rollout {
     uint64_t rollback_ns(uint64_t now_ns) const;
 
   private:
+    void tell_moved();
     void enter(shm::RolloutPhase phase, uint64_t now_ns);
     void start_first_worker(uint64_t now_ns);
     void begin_stage(shm::RolloutPhase phase, uint64_t now_ns);

@@ -82,7 +82,11 @@ class FakeFleet final : public RolloutActions {
         forgotten.insert(new_one);
     }
     void commit() override { committed = true; }
-    void on_moved() override { ++moves; }
+    // The end once, and nothing after it.
+    void on_moved() override {
+        EXPECT_FALSE(told_over);
+        told_over = rollout != nullptr && rollout->is_over();
+    }
 
     // Of that kind, ready, and not told to go.
     bool has(bool is_new) const {
@@ -104,7 +108,8 @@ class FakeFleet final : public RolloutActions {
     bool committed = false;
     CanaryStage stage = CanaryStage::kOff;
     std::set<bool> forgotten;
-    size_t moves = 0;
+    const Rollout* rollout = nullptr;  // for on_moved()
+    bool told_over = false;
 
   private:
     SlotId start(bool is_new, bool canary) {
@@ -359,6 +364,7 @@ TEST_P(RolloutHistories, EndAllNewOrAllOld) {
         RolloutPlan plan = upgrade ? upgrade_plan(workers, frontends) : swap_plan(workers);
         if (GetParam() >= 2) plan.strategy = shm::SwapStrategy::kBlueGreen;
         Rollout rollout(plan, fleet);
+        fleet.rollout = &rollout;
         rollout.start(1);
         SCOPED_TRACE("seed " + std::to_string(seed));
         for (uint64_t now = 2; !rollout.is_over(); ++now) {
@@ -396,6 +402,7 @@ TEST_P(RolloutHistories, EndAllNewOrAllOld) {
             EXPECT_EQ(fleet.serves_new, completed);
         }
         EXPECT_EQ(fleet.stage, CanaryStage::kOff);
+        EXPECT_TRUE(fleet.told_over);
         for (const auto& [id, frontend] : fleet.frontends)
             EXPECT_EQ(frontend.is_new && upgrade, completed && upgrade) << id;
         EXPECT_EQ(fleet.frontends.size(), frontends);
