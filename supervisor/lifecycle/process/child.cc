@@ -2,7 +2,6 @@
 
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -84,11 +83,7 @@ Child::Child(uv_loop_t* loop, Spawned process, Fd control, std::string name, uin
 Child::~Child() {
     exit_poller_.reset();
     control_poller_.reset();
-    if (!reaped_ && !released_) {
-        syscall(SYS_pidfd_send_signal, process_.pidfd.get(), SIGKILL, nullptr, 0);
-        siginfo_t info{};  // at once ECHILD when it is not our child
-        waitid(P_PIDFD, static_cast<id_t>(process_.pidfd.get()), &info, WEXITED);
-    }
+    if (!reaped_ && !released_) kill_and_reap(process_.pidfd.get());
 }
 
 void Child::release() {

@@ -1,7 +1,9 @@
 #include "supervisor/lifecycle/process/child_exit.h"
 
 #include <poll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
@@ -53,6 +55,15 @@ std::optional<ChildExit> reap(int pidfd) {
     if (info.si_pid == 0) return std::nullopt;
     if (info.si_code == CLD_EXITED) return ChildExit{0, info.si_status};
     return ChildExit{info.si_status, 0};
+}
+
+void kill_and_reap(int pidfd) {
+    if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0) != 0 && errno != ESRCH) return;
+    // Not waitid(): it does not wait by a descriptor that libuv made non-blocking.
+    pollfd ended{pidfd, POLLIN, 0};
+    while (poll(&ended, 1, -1) < 0 && errno == EINTR) {
+    }
+    reap(pidfd);
 }
 
 Verdict judge(const ChildExit& exit, const ExitContext& context) {

@@ -21,6 +21,9 @@ struct ChildExit {
 // How the process of a pidfd ended, if it has; reaps it when it is our child. Never blocks.
 std::optional<ChildExit> reap(int pidfd);
 
+// Ends it by SIGKILL and returns when it is gone.
+void kill_and_reap(int pidfd);
+
 // What the supervisor knew when the child ended.
 struct ExitContext {
     const char* fault = nullptr;  // ChildLife::fault()

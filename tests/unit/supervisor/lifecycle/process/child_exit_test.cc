@@ -47,5 +47,17 @@ TEST(ChildExit, ToldToEndIsDrainedOrKilledNeverBlamed) {
     EXPECT_EQ(judge({0, 3}, {nullptr, true, false}).blame, Blame::kNobody);
 }
 
+TEST(ChildExit, UnknownEndIsNobodysFaultUnlessTheSupervisorKnowsBetter) {
+    ChildExit unknown;
+    unknown.unknown = true;
+    const Verdict verdict = judge(unknown, {});
+    EXPECT_EQ(verdict.blame, Blame::kNobody);
+    EXPECT_EQ(verdict.end, shm::PeerEnd::kKilled);
+    EXPECT_EQ(verdict.reason, "ended, how is not known (adopted)");
+    EXPECT_EQ(judge(unknown, {nullptr, true, false}).end, shm::PeerEnd::kDrained);
+    EXPECT_EQ(judge(unknown, {"hang", false, false}).end, shm::PeerEnd::kOwnFault);
+    EXPECT_EQ(judge(unknown, {nullptr, false, true}).blame, Blame::kNobody);
+}
+
 }  // namespace
 }  // namespace bitnetd::supervisor

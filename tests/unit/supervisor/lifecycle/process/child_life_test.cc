@@ -77,5 +77,35 @@ TEST(ChildLife, DismissedIsKilledWithoutBlame) {
     EXPECT_FALSE(life.on_ready());
 }
 
+TEST(ChildLife, AdoptedGoesOnWhereItWas) {
+    ChildLife ready(kLimits, 5000, ChildPhase::kReady, 70, UINT64_MAX);
+    EXPECT_EQ(ready.phase(), ChildPhase::kReady);
+    EXPECT_EQ(ready.started_ns(), 70u);
+    EXPECT_EQ(ready.deadline_ns(), UINT64_MAX);
+    EXPECT_FALSE(ready.on_ready());
+
+    ChildLife draining(kLimits, 5000, ChildPhase::kDraining, 70, 6000);
+    EXPECT_EQ(draining.due_signal(5999), 0);
+    EXPECT_EQ(draining.due_signal(6000), SIGKILL);
+    EXPECT_EQ(draining.fault(), nullptr);
+}
+
+TEST(ChildLife, AdoptedWhileStartingHasAllItsTimeAgain) {
+    ChildLife fresh(kLimits, 5000);
+    ChildLife starting(kLimits, 5000, ChildPhase::kStarting, 70, 80);
+    EXPECT_EQ(starting.deadline_ns(), fresh.deadline_ns());
+    EXPECT_EQ(starting.started_ns(), 70u);
+    EXPECT_TRUE(starting.on_ready());
+}
+
+TEST(ChildLife, AdoptedAfterItWasGivenUpIsKilled) {
+    ChildLife hung(kLimits, 5000, ChildPhase::kAborting, 70, 80);
+    EXPECT_EQ(hung.due_signal(5000), SIGKILL);
+    EXPECT_STREQ(hung.fault(), "hang");
+    ChildLife killed(kLimits, 5000, ChildPhase::kKilling, 70, UINT64_MAX);
+    EXPECT_EQ(killed.due_signal(5000), SIGKILL);
+    EXPECT_EQ(killed.fault(), nullptr);
+}
+
 }  // namespace
 }  // namespace bitnetd::supervisor
