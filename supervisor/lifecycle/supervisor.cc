@@ -5,23 +5,32 @@
 
 #include "common/base/clock.h"
 #include "common/log/log.h"
+#include "supervisor/lifecycle/handover/systemd_link.h"
 
 namespace bitnetd::supervisor {
+namespace {
 
-Supervisor::Supervisor(uv_loop_t* loop, Settings settings, Executables programs,
-                       Listeners listeners, Reread reread, uint64_t started_ns)
-    : settings_(std::move(settings)),
-      reread_(std::move(reread)),
-      listeners_(std::move(listeners)),
-      started_ns_(started_ns),
+// Told again with every heartbeat.
+constexpr uint64_t kStartPatienceUs = 30'000'000;
+
+}  // namespace
+
+Supervisor::Supervisor(uv_loop_t* loop, Parts parts)
+    : settings_(std::move(parts.settings)),
+      reread_(std::move(parts.reread)),
+      self_(std::move(parts.self)),
+      estate_(std::move(parts.estate)),
+      log_file_(std::move(parts.log_file)),
+      listeners_(std::move(parts.listeners)),
+      started_ns_(parts.started_ns),
       models_(loop, static_cast<ModelStoreOwner&>(*this)),
       fleet_(loop, settings_.params, static_cast<FleetOwner&>(*this)),
       rollouts_(loop, fleet_, models_, static_cast<RolloutOwner&>(*this)),
       tick_timer_(std::make_unique<Timer>(loop, [this] { on_tick(); })),
       deadline_timer_(std::make_unique<Timer>(loop, [this] { run_due(); })),
       loop_(loop) {
-    use_build(std::make_shared<const Build>(
-        Build{1, std::make_shared<const Executables>(std::move(programs)), settings_.params}));
+    auto programs = std::make_shared<const Executables>(std::move(parts.programs));
+    use_build(std::make_shared<const Build>(Build{1, std::move(programs), settings_.params}));
 }
 
 Result<void> Supervisor::start() {
@@ -50,6 +59,16 @@ void Supervisor::on_tick() {
     const uint64_t now = monotonic_ns();
     fleet_.on_tick(now);
     rollouts_.on_tick(now);
+    tell_systemd(now);
+}
+
+// While models load systemd waits as long as it takes; a loader has its own limit.
+void Supervisor::tell_systemd(uint64_t now_ns) {
+    if (now_ns >= watchdog_due_ns_) {
+        systemd::watchdog();
+        watchdog_due_ns_ = now_ns + systemd::watchdog_interval_ns() / 2;
+    }
+    if (!was_ready_ && shutdown_.serving()) systemd::extend_timeout(kStartPatienceUs);
 }
 
 void Supervisor::run_due() {
@@ -91,6 +110,7 @@ void Supervisor::enter_shutdown_phase() {
             return;
         case ShutdownPhase::kDrainingFrontends:
             log::info("draining", {{"timeout_ms", params.server_drain_timeout_ms}});
+            systemd::stopping("finishing what runs");
             fleet_.own_board().writer->set_state(shm::ProcessState::kDraining, now);
             listeners_.close_all();
             rollouts_.abandon();
@@ -154,6 +174,7 @@ void Supervisor::update_health() {
     const shm::HealthMessage message = health_message(facts);
     if (same_health(message, health_told_)) return;
     health_told_ = message;
+    if (was_ready_ && shutdown_.serving()) systemd::status(status_line());
     fleet_.table().tell_frontends(shm::MessageType::kHealth, message);
 }
 
@@ -172,6 +193,8 @@ void Supervisor::note_ready() {
                         {"models", models_.count(ModelState::kLoaded)},
                         {"workers", workers},
                         {"frontends", table.serving(shm::Role::kFrontend).size()}});
+    systemd::ready(status_line());
+    save_state();
 }
 
 }  // namespace bitnetd::supervisor

@@ -7,6 +7,7 @@
 //   supervisor_children.cc  what the fleet, the loaders and the rollouts report
 //   supervisor_orders.cc    what operators ask
 //   supervisor_reload.cc    a changed configuration
+//   supervisor_handover.cc  one supervisor after the other
 //   supervisor_status.cc    the state of everything, for people
 #pragma once
 
@@ -19,7 +20,10 @@
 #include <string>
 #include <vector>
 
+#include "supervisor/lifecycle/handover/estate.h"
+#include "supervisor/lifecycle/handover/handover_check.h"
 #include "supervisor/lifecycle/health.h"
+#include "supervisor/lifecycle/log_file.h"
 #include "supervisor/lifecycle/model/model_store.h"
 #include "supervisor/lifecycle/operator.h"
 #include "supervisor/lifecycle/process/fleet.h"
@@ -30,6 +34,16 @@
 
 namespace bitnetd::supervisor {
 
+// Set for a program that is executed in place of an older one: its frontends and workers are to
+// follow.
+inline constexpr const char* kUpgradeVariable = "BITNETD_UPGRADE";
+
+// What this process runs as, recorded at start: an exec in place starts it again.
+struct SelfProgram {
+    std::string path;
+    std::vector<std::string> args;
+};
+
 class Supervisor final : public Operator,
                          private FleetOwner,
                          private ModelStoreOwner,
@@ -38,16 +52,32 @@ class Supervisor final : public Operator,
     // The configuration as it is now, checked: for a reload.
     using Reread = std::function<Result<Settings>()>;
 
-    // `started_ns`: when bitnetd began, for the log's "ready after".
-    Supervisor(uv_loop_t* loop, Settings settings, Executables programs, Listeners listeners,
-               Reread reread, uint64_t started_ns);
+    struct Parts {
+        Settings settings;
+        Executables programs;
+        Listeners listeners;
+        Reread reread;
+        SelfProgram self;
+        Estate estate;
+        LogFile log_file;
+        uint64_t started_ns;  // when bitnetd began, for the log's "ready after"
+    };
+    Supervisor(uv_loop_t* loop, Parts parts);
 
     // Starts the frontends, then the first loader; workers follow when their model is loaded.
     Result<void> start();
+    // Instead of start(): everything runs already. The listeners were taken from it before.
+    Result<void> take_over(const SupervisorSnapshot& snapshot, Inherited& inherited);
+    // After take_over() of a process that this one was executed in place of.
+    void roll_onto_this_binary();
+    // The control socket, which a successor serves on.
+    void note_control(int listening_fd) { control_fd_ = listening_fd; }
 
     void on_terminate();  // TERM, INT: drain, then stop; the second one stops now
     void on_quit();       // QUIT: stop now
     void on_hangup();     // HUP: read the configuration again
+    void on_upgrade();    // USR2: go on as the binary on disk
+    void on_reopen();     // USR1: open the log file again
 
     // Nothing runs any more: the loop may end, with this exit code.
     bool done() const { return shutdown_.phase() == ShutdownPhase::kDone; }
@@ -65,6 +95,7 @@ class Supervisor final : public Operator,
     void count_the_living();
     void update_health();
     void note_ready();
+    void tell_systemd(uint64_t now_ns);
 
     // supervisor_children.cc
     void on_process_ready(Slot& slot) override;
@@ -74,11 +105,13 @@ class Supervisor final : public Operator,
     bool replaces(shm::Role role) const override;
     const Model* model_of(uint64_t key) const override { return models_.find(key); }
     void save_state() override;
+    bool outlived_by_children() const override { return estate_.outlives_us(); }
     void on_fleet_changed() override { arm_deadline(); }
     void on_model_progress(const Model& model, uint32_t percent) override;
     void on_model_loaded(Model& model) override;
     void on_model_refused(Model& model) override;
     void on_models_settled() override;
+    static void send_model(Child& frontend, const Model& model);
     void start_workers(Model& model);
     uint64_t kv_bytes_of(const Model& model, const Params& params) const override;
     std::shared_ptr<const Build> current_build() const override { return build_; }
@@ -106,8 +139,17 @@ class Supervisor final : public Operator,
     void note_reload_progress(const shm::RolloutMessage& moved);
     static shm::SwapStrategy strategy_of(const Params& params);
 
+    // supervisor_handover.cc
+    SupervisorSnapshot capture(std::vector<NamedFd>& fds) const;
+    void adopt_models(const SupervisorSnapshot& snapshot, Inherited& inherited);
+    void load_missing_models();
+    void retire_leftover(const Model& model);
+    Result<void> upgrade(std::shared_ptr<CommandReply> reply);
+    void flush_then_exec(std::shared_ptr<CommandReply> reply, uint32_t looks);
+
     // supervisor_status.cc
     std::string status_text() const;
+    std::string status_line() const;  // for systemctl status
 
     // A tool that waits for rollouts.
     struct Watcher {
@@ -123,6 +165,9 @@ class Supervisor final : public Operator,
 
     Settings settings_;
     Reread reread_;
+    SelfProgram self_;
+    Estate estate_;
+    LogFile log_file_;
     std::shared_ptr<const Build> build_;
     Listeners listeners_;
     uint64_t started_ns_;
@@ -132,7 +177,11 @@ class Supervisor final : public Operator,
     RolloutRunner rollouts_;
     std::unique_ptr<Timer> tick_timer_;
     std::unique_ptr<Timer> deadline_timer_;
+    std::unique_ptr<Timer> flush_timer_;
+    std::unique_ptr<HandoverCheck> upgrade_check_;
     uv_loop_t* loop_;
+    int control_fd_ = -1;
+    uint64_t watchdog_due_ns_ = 0;
     shm::HealthMessage health_told_{};
     std::vector<Watcher> watchers_;
     std::optional<Reload> reload_;

@@ -8,14 +8,11 @@
 #include "supervisor/lifecycle/supervisor.h"
 
 namespace bitnetd::supervisor {
-namespace {
 
-void send_model(Child& frontend, const Model& model) {
+void Supervisor::send_model(Child& frontend, const Model& model) {
     const int fds[] = {model.vocabulary.get()};
     frontend.send(shm::MessageType::kModel, model.message, fds);
 }
-
-}  // namespace
 
 void Supervisor::on_process_ready(Slot& slot) {
     rollouts_.on_process_ready(slot);
@@ -70,14 +67,13 @@ bool Supervisor::replaces(shm::Role role) const {
                                         : shutdown_.replaces_workers();
 }
 
-void Supervisor::save_state() {}
-
 void Supervisor::on_model_progress(const Model& model, uint32_t percent) {
     rollouts_.on_model_progress(model, percent);
 }
 
 void Supervisor::on_model_loaded(Model& model) {
     if (!shutdown_.serving()) return;
+    save_state();
     fleet_.table().for_each_running(shm::Role::kFrontend,
                                     [&](Process& frontend) { send_model(*frontend.child, model); });
     if (!rollouts_.on_model_loaded(model)) start_workers(model);

@@ -143,8 +143,12 @@ void Supervisor::command(const shm::CommandMessage& command, std::shared_ptr<Com
             return on_terminate();
         case shm::Command::kReload:
             return answer_with(reload(), command, std::move(reply));
-        case shm::Command::kUpgrade:
-            break;
+        case shm::Command::kUpgrade: {
+            // An exec in place closes the tool's connection: that is its answer.
+            auto begun = upgrade(reply);
+            if (!begun.ok()) reply->end(true, begun.error().message);
+            return;
+        }
         case shm::Command::kRestartWorker:
             return answer_with(restart_worker(command.argument), command, std::move(reply));
         case shm::Command::kLogLevel: {

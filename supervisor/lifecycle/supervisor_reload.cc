@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "common/log/log.h"
+#include "supervisor/lifecycle/handover/systemd_link.h"
 #include "supervisor/lifecycle/settings/settings_diff.h"
 #include "supervisor/lifecycle/supervisor.h"
 
@@ -28,9 +29,27 @@ bool keeps_bytes(const SettingsChange& change) {
 }  // namespace
 
 void Supervisor::on_hangup() {
+    systemd::reloading();
     if (auto reloaded = reload(); !reloaded.ok()) {
         log::error("reload_refused", {{"error", reloaded.error().message}});
     }
+    systemd::ready(status_line());
+}
+
+// USR1, after a log file was moved away: what was standard error is opened again by its name.
+void Supervisor::on_reopen() {
+    auto file = log_file_.reopen();
+    if (!file.ok()) {
+        log::warn("log_not_reopened", {{"error", file.error().message}});
+        return;
+    }
+    const int fds[] = {file->get()};
+    for (const auto role : {shm::Role::kFrontend, shm::Role::kWorker}) {
+        fleet_.table().for_each_running(role, [&fds](Process& process) {
+            process.child->send(shm::MessageType::kReopenLogs, fds);
+        });
+    }
+    log::info("log_reopened");
 }
 
 Result<Supervisor::Started> Supervisor::reload() {

@@ -118,6 +118,16 @@ json describe(const Slot& slot, const ModelStore& models, uint64_t now_ns) {
 
 }  // namespace
 
+std::string Supervisor::status_line() const {
+    const ChildTable& table = fleet_.table();
+    std::string text = "serving " + std::to_string(models_.count(ModelState::kLoaded)) +
+                       " models with " + std::to_string(table.serving(shm::Role::kWorker).size()) +
+                       " workers";
+    const std::string_view reason = shm::field_text(health_told_.reason);
+    if (!reason.empty()) text += "; degraded: " + std::string(reason);
+    return text;
+}
+
 std::string Supervisor::status_text() const {
     const uint64_t now = monotonic_ns();
     const shm::BoardView& own = *fleet_.own_board().view;

@@ -1,6 +1,6 @@
-// What this process leaves to its successor, kept up to date: the descriptors in systemd's store and
-// the state table that says what they are. Without a store nothing is kept; an exec in place takes
-// everything along by itself. Main thread.
+// What this process leaves to its successor, kept up to date: the descriptors in systemd's store
+// and the state table that says what they are. Without a store nothing is kept; an exec in place
+// takes everything along by itself. Main thread.
 #pragma once
 
 #include <sys/types.h>

@@ -49,6 +49,7 @@ EnumNames<ChildPhase> enum_names(ChildPhase) {
 // --- fields --------------------------------------------------------------------------------------
 
 void describe(auto& field, Either<ListenerSnapshot> auto& it) {
+    field("asked", it.asked);
     field("address", it.address);
     field("unix_path", it.unix_path);
     field("fd", it.fd);
@@ -121,7 +122,10 @@ void describe(auto& field, Either<SupervisorSnapshot> auto& it) {
     field("build", it.build);
     field("executable", it.executable);
     field("args", it.args);
+    field("settings", it.settings);
     field("started_ns", it.started_ns);
+    field("own_incarnation", it.own_incarnation);
+    field("own_board_fd", it.own_board_fd);
     field("next_incarnation", it.next_incarnation);
     field("next_model_key", it.next_model_key);
     field("next_rollout", it.next_rollout);

@@ -22,6 +22,7 @@ namespace bitnetd::supervisor {
 inline constexpr uint32_t kSnapshotVersion = 1;
 
 struct ListenerSnapshot {
+    std::string asked;      // as configured
     std::string address;    // as bound
     std::string unix_path;  // empty: TCP
     std::string fd;
@@ -98,7 +99,10 @@ struct SupervisorSnapshot {
     std::string build;       // BITNETD_VERSION of the writer, for the log
     std::string executable;  // the path recorded at start
     std::vector<std::string> args;
+    std::string settings;  // print_settings() of what it went by
     uint64_t started_ns = 0;
+    uint64_t own_incarnation = 1;
+    std::string own_board_fd;
     uint64_t next_incarnation = 1;
     uint64_t next_model_key = 1;
     uint64_t next_rollout = 1;

@@ -18,6 +18,14 @@ Slot* ChildTable::find(uint64_t incarnation) {
     return found;
 }
 
+Slot* ChildTable::find_by_name(std::string_view name) {
+    Slot* found = nullptr;
+    for_each([&](Slot& slot) {
+        if (slot.name == name) found = &slot;
+    });
+    return found;
+}
+
 void ChildTable::for_each(const std::function<void(Slot&)>& visit) {
     for (auto& slot : frontends_)
         visit(*slot);

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "supervisor/lifecycle/process/process.h"
@@ -26,6 +27,7 @@ class ChildTable {
 
     // The slot whose process this is, or null.
     Slot* find(uint64_t incarnation);
+    Slot* find_by_name(std::string_view name);
 
     void for_each(const std::function<void(Slot&)>& visit);
     // Slots with a process, ready or not.

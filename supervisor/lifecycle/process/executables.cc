@@ -18,12 +18,15 @@ Result<Fd> open_program(const std::string& path) {
 
 }  // namespace
 
-Result<std::string> own_folder() {
+Result<std::string> own_program() {
     char path[PATH_MAX];
     const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
     if (length <= 0) return io_error("read /proc/self/exe", errno);
-    const std::string text(path, static_cast<size_t>(length));
-    return text.substr(0, text.rfind('/'));
+    return std::string(path, static_cast<size_t>(length));
+}
+
+std::string folder_of(const std::string& path) {
+    return path.substr(0, path.rfind('/'));
 }
 
 Result<Executables> open_executables(const std::string& folder) {

@@ -15,8 +15,9 @@ struct Executables {
     Fd loader;
 };
 
-// The folder of the running executable.
-Result<std::string> own_folder();
+// The path of the running executable, links resolved: of an upgraded package it names the new one.
+Result<std::string> own_program();
+std::string folder_of(const std::string& path);
 
 Result<Executables> open_executables(const std::string& folder);
 

@@ -48,16 +48,17 @@ Result<void> Fleet::make_own_board(uint64_t started_ns) {
     return {};
 }
 
+Slot& Fleet::add_slot(shm::Role role) {
+    return table_.add(std::make_unique<Slot>(role, table_.next_index(role), restart_limits(params_),
+                                             monotonic_ns()));
+}
+
 Slot& Fleet::open_slot(shm::Role role, std::shared_ptr<const Build> build) {
     Slot* slot = table_.first_vacant(role);
-    const uint64_t seed = monotonic_ns();
-    if (slot == nullptr) {
-        slot = &table_.add(
-            std::make_unique<Slot>(role, table_.next_index(role), restart_limits(params_), seed));
-    }
+    if (slot == nullptr) slot = &add_slot(role);
     slot->use = SlotUse::kServing;
     slot->build = std::move(build);
-    slot->restarts = RestartPolicy(restart_limits(params_), seed + slot->index);
+    slot->restarts = RestartPolicy(restart_limits(params_), monotonic_ns() + slot->index);
     slot->breaker_open = false;
     slot->recovering = false;
     slot->deaths = 0;

@@ -11,6 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "supervisor/lifecycle/handover/handover_list.h"
+#include "supervisor/lifecycle/handover/inherited.h"
+#include "supervisor/lifecycle/handover/snapshot.h"
 #include "supervisor/lifecycle/model/model_store.h"
 #include "supervisor/lifecycle/process/child_table.h"
 #include "supervisor/lifecycle/process/hang_judge.h"
@@ -30,6 +33,8 @@ class FleetOwner {
     virtual Result<void> on_frontend_message(Process& frontend, shm::Message& message) = 0;
     // What a new frontend must know beside the boards, before kStart.
     virtual void send_frontend_setup(Child& frontend) = 0;
+    // Whether children outlive us: a successor will adopt them.
+    virtual bool outlived_by_children() const = 0;
     // Whether a dead process of this role gets a successor.
     virtual bool replaces(shm::Role role) const = 0;
     // The model a worker is to compute; null: it is gone.
@@ -83,6 +88,16 @@ class Fleet final : private ChildOwner {
     // Time-outs of a changed configuration.
     void use_limits(const Params& params);
 
+    // fleet_handover.cc: for a successor of this process, and as one.
+    void capture(SupervisorSnapshot& snapshot, std::vector<NamedFd>& fds) const;
+    Result<void> adopt_own_board(const SupervisorSnapshot& snapshot, Inherited& inherited);
+    // A process that cannot be adopted is left out and logged; its slot gets another one.
+    void adopt(const SupervisorSnapshot& snapshot, Inherited& inherited,
+               const std::shared_ptr<const Build>& build);
+    void tell_again();
+    // Whether some child's messages wait for a full socket.
+    bool has_unsent() const;
+
     // Every segment, live and kept, for bitnet-shmdump.
     std::vector<InspectEntry> inspect() const;
 
@@ -94,6 +109,9 @@ class Fleet final : private ChildOwner {
     void send_setup(Slot& slot, Process& process);
     void announce_board(const Slot& slot);
     Result<void> make_kv_arena(Slot& slot);
+    Slot& add_slot(shm::Role role);
+    static void send_board(Child& child, const BoardHold& board);
+    Result<void> adopt_process(Slot& slot, const ProcessSnapshot& it, Inherited& inherited);
 
     // fleet_events.cc
     void on_message(Child& child, shm::Message& message) override;
@@ -102,6 +120,7 @@ class Fleet final : private ChildOwner {
     Result<void> take_ready(Slot& slot, const shm::Message& message);
     void log_ready(const Slot& slot);
     void introduce(Process& process);
+    Result<void> connect(Process& frontend, Process& worker);
     void fence(Process& process, shm::PeerEnd end);
     void log_end(const Slot& slot, const Child& child, const ChildExit& exit, bool told_to_end,
                  const Verdict& verdict);

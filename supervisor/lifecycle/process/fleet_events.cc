@@ -81,17 +81,21 @@ void Fleet::log_ready(const Slot& slot) {
 void Fleet::introduce(Process& process) {
     const bool is_worker = process.role == shm::Role::kWorker;
     const auto other = is_worker ? shm::Role::kFrontend : shm::Role::kWorker;
-    const auto frontends = static_cast<uint32_t>(params_.server_frontends);
     table_.for_each_running(other, [&](Process& peer) {
         if (!peer.ready || peer.fenced || process.fenced) return;
         Process& worker = is_worker ? process : peer;
         Process& frontend = is_worker ? peer : process;
         if (worker.is_draining()) return;
-        const uint32_t credits = std::max(worker.slots_max / frontends, 1u);
-        auto connected = rings_.connect(frontend, worker, credits, [this] { owner_.save_state(); });
+        auto connected = connect(frontend, worker);
         // Without rings the new one is of no use; its restart tries again after a pause.
         if (!connected.ok()) process.child->reject(connected.error());
     });
+}
+
+Result<void> Fleet::connect(Process& frontend, Process& worker) {
+    const auto frontends = static_cast<uint32_t>(params_.server_frontends);
+    const uint32_t credits = std::max(worker.slots_max / frontends, 1u);
+    return rings_.connect(frontend, worker, credits, [this] { owner_.save_state(); });
 }
 
 void Fleet::fence(Process& process, shm::PeerEnd end) {

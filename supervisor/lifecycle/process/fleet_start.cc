@@ -19,12 +19,12 @@ shm::BoardMessage board_message(const BoardHold& board, bool gone) {
     return message;
 }
 
-void send_board(Child& child, const BoardHold& board) {
+}  // namespace
+
+void Fleet::send_board(Child& child, const BoardHold& board) {
     const int fds[] = {board.read_only.get()};
     child.send(shm::MessageType::kBoard, board_message(board, false), fds);
 }
-
-}  // namespace
 
 void Fleet::start_due(Slot& slot, uint64_t now_ns) {
     if (slot.process || slot.start_at_ns > now_ns) return;
@@ -49,8 +49,8 @@ SpawnPlan Fleet::spawn_plan(const Slot& slot) const {
     const Params& params = slot.build->params;
     SpawnPlan plan;
     plan.core_dumps = params.server_core_dumps == 1;
-    // Without systemd nobody else would end them when the supervisor dies.
-    plan.parent_death_signal = SIGTERM;
+    // Where no successor comes, nobody else would end them.
+    if (!owner_.outlived_by_children()) plan.parent_death_signal = SIGTERM;
     if (slot.role == shm::Role::kFrontend) {
         plan.program = slot.build->programs->frontend.get();
         plan.args = {"bitnetd-frontend", "--slot", std::to_string(slot.index)};

@@ -1,5 +1,7 @@
 #include "supervisor/lifecycle/process/ring_pairs.h"
 
+#include <algorithm>
+
 #include "shm/ring/ring.h"
 #include "shm/segment/segment.h"
 
@@ -53,6 +55,13 @@ Result<void> RingPairs::connect(Process& frontend, Process& worker, uint32_t cre
     before_telling();
     tell_both(frontend, worker, pairs_.back());
     return {};
+}
+
+bool RingPairs::knows(const Process& frontend, const Process& worker) const {
+    return std::any_of(pairs_.begin(), pairs_.end(), [&](const Pair& pair) {
+        return pair.frontend_incarnation == frontend.incarnation &&
+               pair.worker_incarnation == worker.incarnation;
+    });
 }
 
 void RingPairs::tell_again(Process& frontend, Process& worker) {

@@ -22,6 +22,7 @@ class RingPairs {
     // `before_telling` is called when the pair is in the list and nobody knows of it.
     Result<void> connect(Process& frontend, Process& worker, uint32_t credits,
                          const std::function<void()>& before_telling);
+    bool knows(const Process& frontend, const Process& worker) const;
     // Tells both once more, for the case that a predecessor of this process had not.
     void tell_again(Process& frontend, Process& worker);
 

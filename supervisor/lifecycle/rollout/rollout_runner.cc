@@ -136,7 +136,8 @@ Result<RolloutPlan> RolloutRunner::make_plan() {
                 plan.frontends.push_back(slot->index);
         }
     } else {
-        const Model* model = models_.serving(change_.source.id);
+        const Model* model = change_.leftover_key != 0 ? models_.find(change_.leftover_key)
+                                                       : models_.serving(change_.source.id);
         const bool expects_old = change_.kind != shm::RolloutKind::kLoad;
         if (expects_old && model == nullptr) {
             return Error{ErrorCode::kNotFound, "no model \"" + change_.source.id + "\" is served"};

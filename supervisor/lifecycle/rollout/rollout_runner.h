@@ -31,6 +31,7 @@ struct Change {
     std::shared_ptr<const Build> build;    // reload, upgrade: of the new processes
     bool rolls_workers = false;            // reload, upgrade
     bool rolls_frontends = false;
+    uint64_t leftover_key = 0;  // remove: this version, whatever it stands for; 0: what serves
     std::optional<SlotId> only_worker;  // reload: of the workers this one
     bool must_equal = false;            // the new workers must draw what the old ones draw
 };

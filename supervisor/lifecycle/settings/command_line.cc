@@ -42,7 +42,13 @@ std::string flag_names(const ParamRow& row) {
     return "--" + key;
 }
 
+constexpr const char* kDescription = "bitnetd: inference server for 1-bit and Llama-family models";
+
 void add_flags(CLI::App& app, Flags& flags) {
+    app.footer(
+        "Each setting is also a key of the configuration file ([section] name = value) and an\n"
+        "environment variable BITNETD_SECTION__NAME. Flags win over the environment, that over\n"
+        "the file.");
     app.add_option("--config", flags.config, "Configuration file (TOML).")->type_name("FILE");
     app.add_flag("--check-config", flags.check_config,
                  "Check the effective configuration and say what is wrong with it.");
@@ -84,13 +90,16 @@ CommandLine show(std::string text) {
 
 }  // namespace
 
+void visit_command_line(const std::function<void(const CLI::App&)>& visit) {
+    Flags flags;
+    CLI::App app(kDescription, "bitnetd");
+    add_flags(app, flags);
+    visit(app);
+}
+
 Result<CommandLine> read_command_line(int argc, const char* const* argv, char** environment) {
     Flags flags;
-    CLI::App app("bitnetd: inference server for 1-bit and Llama-family models", "bitnetd");
-    app.footer(
-        "Each setting is also a key of the configuration file ([section] name = value) and an\n"
-        "environment variable BITNETD_SECTION__NAME. Flags win over the environment, that over\n"
-        "the file.");
+    CLI::App app(kDescription, "bitnetd");
     try {
         add_flags(app, flags);
         app.parse(argc, argv);

@@ -3,11 +3,16 @@
 // environment, flags; a list in a later source replaces the earlier one's.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "common/base/result.h"
 #include "common/config/params.h"
 #include "supervisor/lifecycle/settings/settings_check.h"
+
+namespace CLI {
+class App;
+}
 
 namespace bitnetd::supervisor {
 
@@ -28,5 +33,8 @@ Result<Settings> settings_of(const CommandLine& line);
 // All of it once more, for SIGHUP: with the argv and environment of the start, the file as it is
 // now. Nothing is kept of an earlier call.
 Result<Settings> read_settings(int argc, const char* const* argv, char** environment);
+
+// Shows what is accepted, for manual pages and completion.
+void visit_command_line(const std::function<void(const CLI::App&)>& visit);
 
 }  // namespace bitnetd::supervisor

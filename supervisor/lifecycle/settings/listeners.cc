@@ -1,5 +1,6 @@
 #include "supervisor/lifecycle/settings/listeners.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -42,6 +43,15 @@ Result<void> bind_tcp(int socket, const ListenAddress& address) {
     return {};
 }
 
+Result<std::string> bound_address(int socket) {
+    sockaddr_storage bound{};
+    socklen_t length = sizeof bound;
+    if (getsockname(socket, reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
+        return io_error("getsockname", errno);
+    }
+    return listen_address_text(bound, length);
+}
+
 }  // namespace
 
 Result<void> remove_stale_socket(const std::string& path) {
@@ -72,6 +82,11 @@ Result<void> bind_unix(int socket, const ListenAddress& address, mode_t mode) {
     return {};
 }
 
+Result<ListenAddress> bound_listen_address(int socket) {
+    BITNETD_ASSIGN(const std::string text, bound_address(socket));
+    return parse_listen_address(text);
+}
+
 Result<void> Listeners::open(const ListenAddress& address, mode_t unix_mode) {
     Listener listener;
     listener.asked = address;
@@ -87,14 +102,31 @@ Result<void> Listeners::open(const ListenAddress& address, mode_t unix_mode) {
     }
     if (listen(fd, kBacklog) != 0) return bind_error(address, errno);
 
-    sockaddr_storage bound{};
-    socklen_t length = sizeof bound;
-    if (getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
-        return io_error("getsockname", errno);
-    }
-    listener.address = listen_address_text(bound, length);
+    BITNETD_ASSIGN(listener.address, bound_address(fd));
     listeners_.push_back(std::move(listener));
     return {};
+}
+
+Result<void> Listeners::adopt(Fd socket, const ListenAddress& asked, std::string unix_path) {
+    int listening = 0;
+    socklen_t length = sizeof listening;
+    if (getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) != 0) {
+        return io_error("inherited socket", errno);
+    }
+    if (listening == 0) return invalid("inherited socket: it does not listen");
+    BITNETD_ASSIGN(std::string address, bound_address(socket.get()));
+    // systemd's may block; ours never do.
+    const int flags = fcntl(socket.get(), F_GETFL);
+    if (flags < 0 || fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
+        return io_error("inherited socket", errno);
+    }
+    listeners_.push_back({std::move(address), asked, std::move(unix_path), std::move(socket)});
+    return {};
+}
+
+bool Listeners::has(const ListenAddress& asked) const {
+    return std::any_of(listeners_.begin(), listeners_.end(),
+                       [&](const Listener& listener) { return same(listener.asked, asked); });
 }
 
 bool Listeners::close(const ListenAddress& asked) {

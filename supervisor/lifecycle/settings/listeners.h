@@ -22,6 +22,9 @@ Result<void> remove_stale_socket(const std::string& path);
 // changes the process's umask for the length of the call.
 Result<void> bind_unix(int socket, const ListenAddress& address, mode_t mode);
 
+// The address that a listening socket was bound to.
+Result<ListenAddress> bound_listen_address(int socket);
+
 class Listeners {
   public:
     struct Listener {
@@ -38,6 +41,11 @@ class Listeners {
 
     // Binds and listens. The error says which address is taken or forbidden.
     Result<void> open(const ListenAddress& address, mode_t unix_mode);
+
+    // One that listens already: a predecessor's, or systemd's (then `unix_path` is empty: its name
+    // is not ours to remove).
+    Result<void> adopt(Fd socket, const ListenAddress& asked, std::string unix_path);
+    bool has(const ListenAddress& asked) const;
 
     // Stops listening there, as close_all() does for all. False: nothing was open for `asked`.
     bool close(const ListenAddress& asked);

@@ -59,12 +59,15 @@ SupervisorSnapshot full_snapshot() {
     it.build = "0.1.0";
     it.executable = "/usr/bin/bitnetd";
     it.args = {"bitnetd", "--config", std::string("a\0b\x7f\xff", 5)};
+    it.settings = "server.workers=2\n";
     it.started_ns = 99;
+    it.own_incarnation = 1;
+    it.own_board_fd = fd_name::process(1, "board");
     it.next_incarnation = 13;
     it.next_model_key = 4;
     it.next_rollout = 2;
-    it.listeners = {{"127.0.0.1:8080", "", fd_name::listener(0)},
-                    {"unix:/run/b.sock", "/run/b.sock", fd_name::listener(1)}};
+    it.listeners = {{"127.0.0.1:0", "127.0.0.1:8080", "", fd_name::listener(0)},
+                    {"unix:/run/b.sock", "unix:/run/b.sock", "/run/b.sock", fd_name::listener(1)}};
     it.control = ControlSnapshot{"/run/control", std::string(fd_name::kControl)};
     it.models = {model(3)};
     it.slots = {{shm::Role::kFrontend, 0, "frontend/0", SlotUse::kServing, 0, "", false, 0, ""},

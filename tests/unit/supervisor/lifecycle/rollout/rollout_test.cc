@@ -32,11 +32,12 @@ struct FakeWorker {
 // it happen.
 class FakeFleet final : public RolloutActions {
   public:
-    explicit FakeFleet(uint32_t workers, uint32_t frontends) : next_(workers), next_f_(frontends) {
-        for (uint32_t i = 0; i < workers; ++i)
-            this->workers[i] = {false, true, false, false};
-        for (uint32_t i = 0; i < frontends; ++i)
-            this->frontends[i] = {false, true, false, false};
+    FakeFleet(uint32_t worker_count, uint32_t frontend_count)
+        : next_(worker_count), next_f_(frontend_count) {
+        for (uint32_t i = 0; i < worker_count; ++i)
+            workers[i] = {false, true, false, false};
+        for (uint32_t i = 0; i < frontend_count; ++i)
+            frontends[i] = {false, true, false, false};
     }
 
     void load() override { loading = true; }
