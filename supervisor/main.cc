@@ -21,6 +21,8 @@
 #include "supervisor/lifecycle/handover/handover_version.h"
 #include "supervisor/lifecycle/handover/reexec.h"
 #include "supervisor/lifecycle/settings/command_line.h"
+#include "supervisor/lifecycle/settings/run_as.h"
+#include "supervisor/lifecycle/settings/worker_devices.h"
 #include "supervisor/lifecycle/supervisor.h"
 
 namespace bitnetd::supervisor {
@@ -115,6 +117,12 @@ struct Born {
 // Runs until the supervisor is done; its exit code.
 int serve(uv_loop_t* loop, Supervisor::Parts parts, Born born, const Settings& fresh) {
     const std::string control_path = parts.settings.params.server_control;
+    const std::string user = parts.settings.params.server_user;
+    std::vector<std::string> socket_files;
+    for (const auto& listener : parts.listeners.all()) {
+        if (!listener.unix_path.empty()) socket_files.push_back(listener.unix_path);
+    }
+    if (!control_path.empty()) socket_files.push_back(control_path);
     const bool differs = print_settings(fresh.params) != print_settings(parts.settings.params);
     for (const auto& listener : parts.listeners.all()) {
         log::info("listening", {{"address", listener.address}});
@@ -136,6 +144,9 @@ int serve(uv_loop_t* loop, Supervisor::Parts parts, Born born, const Settings& f
         supervisor.note_control(control->fd());
         log::info("control_listening", {{"path", control_path}});
     }
+    if (auto became = run_as(user, socket_files); !became.ok()) {
+        return startup_error(became.error(), kExitUsage);
+    }
     auto started = born.before ? supervisor.take_over(born.before->snapshot, born.inherited)
                                : supervisor.start();
     if (!started.ok()) return startup_error(started.error(), kExitInternal);
@@ -155,6 +166,8 @@ Result<Supervisor::Parts> make_parts(const Settings& fresh, Born& born,
     Settings settings = born.before ? settings_of_predecessor(born.before->snapshot, fresh) : fresh;
     BITNETD_ASSIGN(const std::string program, own_program());
     BITNETD_ASSIGN(Executables programs, open_executables(folder_of(program)));
+    for (const std::string& device : worker_devices(settings.params))
+        BITNETD_TRY(check_program_for(programs, device));
     BITNETD_ASSIGN(Listeners listeners,
                    born.before ? inherit_listeners(born.before->snapshot, born.inherited)
                                : open_listeners(settings, born.inherited));

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/log/log.h"
 #include "supervisor/lifecycle/handover/systemd_link.h"
+#include "supervisor/lifecycle/settings/worker_devices.h"
 
 namespace bitnetd::supervisor {
 namespace {
@@ -165,7 +166,7 @@ void Supervisor::update_health() {
     const auto workers = fleet_.table().serving(shm::Role::kWorker);
     facts.models_loading = static_cast<uint32_t>(to_come);
     facts.workers_expected =
-        static_cast<uint32_t>(workers.size() + to_come * settings_.params.server_workers);
+        static_cast<uint32_t>(workers.size() + to_come * worker_devices(settings_.params).size());
     facts.draining = !shutdown_.serving();
     for (const Slot* slot : workers) {
         if (slot->recovering) ++facts.workers_restarting;

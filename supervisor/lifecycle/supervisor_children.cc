@@ -5,6 +5,7 @@
 #include "common/log/log.h"
 #include "shm/control/text_field.h"
 #include "supervisor/lifecycle/model/kv_size.h"
+#include "supervisor/lifecycle/settings/worker_devices.h"
 #include "supervisor/lifecycle/supervisor.h"
 
 namespace bitnetd::supervisor {
@@ -114,10 +115,10 @@ uint64_t Supervisor::kv_bytes_of(const Model& model, const Params& params) const
 
 void Supervisor::start_workers(Model& model) {
     const uint64_t bytes = kv_bytes_of(model, settings_.params);
-    for (uint64_t i = 0; i < settings_.params.server_workers; ++i) {
+    for (std::string& device : worker_devices(settings_.params)) {
         Slot& slot = fleet_.open_slot(shm::Role::kWorker, build_);
         slot.model_key = model.key;
-        slot.device = kCpuDevice;
+        slot.device = std::move(device);
         slot.kv_bytes = bytes;
         fleet_.start(slot);
     }

@@ -4,6 +4,7 @@
 #include "common/log/log.h"
 #include "supervisor/lifecycle/handover/systemd_link.h"
 #include "supervisor/lifecycle/settings/settings_diff.h"
+#include "supervisor/lifecycle/settings/worker_devices.h"
 #include "supervisor/lifecycle/supervisor.h"
 
 namespace bitnetd::supervisor {
@@ -65,6 +66,8 @@ Result<Supervisor::Started> Supervisor::reload() {
         log::info("reload", {{"changed", ""}});
         return Started{{}, "nothing has changed"};
     }
+    for (const std::string& device : worker_devices(fresh.params))
+        BITNETD_TRY(check_program_for(*build_->programs, device));
     // The one thing that can still fail comes first.
     BITNETD_TRY(open_new_listeners(change, fresh.unix_mode));
     for (const ListenAddress& address : change.listen_removed)

@@ -10,9 +10,6 @@
 
 namespace bitnetd::supervisor {
 
-// CPU workers share one machine-wide pool of cores, split by slot; see design.md "Processes".
-inline constexpr const char* kCpuDevice = "cpu:0";
-
 struct Build {
     uint64_t number = 0;  // counts up
     std::shared_ptr<const Executables> programs;

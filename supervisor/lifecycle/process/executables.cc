@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <climits>
 
+#include "supervisor/lifecycle/settings/worker_devices.h"
+
 namespace bitnetd::supervisor {
 namespace {
 
@@ -34,7 +36,17 @@ Result<Executables> open_executables(const std::string& folder) {
     BITNETD_ASSIGN(programs.frontend, open_program(folder + "/bitnetd-frontend"));
     BITNETD_ASSIGN(programs.worker, open_program(folder + "/bitnetd-worker"));
     BITNETD_ASSIGN(programs.loader, open_program(folder + "/bitnetd-loader"));
+    // Only machines with a GPU have it.
+    if (auto cuda = open_program(folder + "/bitnetd-worker-cuda"); cuda.ok()) {
+        programs.worker_cuda = std::move(*cuda);
+    }
     return programs;
+}
+
+Result<void> check_program_for(const Executables& programs, const std::string& device) {
+    if (!is_gpu(device) || programs.worker_cuda) return {};
+    return invalid("server.gpu: " + device +
+                   " needs the program bitnetd-worker-cuda beside bitnetd");
 }
 
 }  // namespace bitnetd::supervisor

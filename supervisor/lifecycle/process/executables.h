@@ -12,6 +12,7 @@ namespace bitnetd::supervisor {
 struct Executables {
     Fd frontend;
     Fd worker;
+    Fd worker_cuda;  // empty: none is installed
     Fd loader;
 };
 
@@ -20,5 +21,8 @@ Result<std::string> own_program();
 std::string folder_of(const std::string& path);
 
 Result<Executables> open_executables(const std::string& folder);
+
+// Whether a worker for this device ("cpu:0", "cuda:1") can be started.
+Result<void> check_program_for(const Executables& programs, const std::string& device);
 
 }  // namespace bitnetd::supervisor

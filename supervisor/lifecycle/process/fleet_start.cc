@@ -6,6 +6,7 @@
 #include "shm/control/text_field.h"
 #include "shm/ring/doorbell.h"
 #include "supervisor/lifecycle/process/fleet.h"
+#include "supervisor/lifecycle/settings/worker_devices.h"
 
 namespace bitnetd::supervisor {
 namespace {
@@ -56,9 +57,11 @@ SpawnPlan Fleet::spawn_plan(const Slot& slot) const {
         plan.args = {"bitnetd-frontend", "--slot", std::to_string(slot.index)};
         plan.oom_score_adj = 100;
     } else {
-        plan.program = slot.build->programs->worker.get();
-        plan.args = {"bitnetd-worker", "--device", slot.device, "--model",
-                     owner_.model_of(slot.model_key)->source.id};
+        const bool gpu = is_gpu(slot.device);
+        const Executables& programs = *slot.build->programs;
+        plan.program = gpu ? programs.worker_cuda.get() : programs.worker.get();
+        plan.args = {gpu ? "bitnetd-worker-cuda" : "bitnetd-worker", "--device", slot.device,
+                     "--model", owner_.model_of(slot.model_key)->source.id};
         plan.oom_score_adj = 300;
         // Where cores are short the frontend goes first: it needs little, and tokens that wait for
         // it would reach clients in lumps.
@@ -74,6 +77,7 @@ Result<void> Fleet::start_process(Slot& slot) {
     process->incarnation = ++last_incarnation_;
     if (slot.role == shm::Role::kWorker) {
         if (owner_.model_of(slot.model_key) == nullptr) return invalid("its model is gone");
+        BITNETD_TRY(check_program_for(*slot.build->programs, slot.device));
         BITNETD_TRY(make_kv_arena(slot));
         process->device = slot.device;
         process->model_key = slot.model_key;

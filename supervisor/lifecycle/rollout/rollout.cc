@@ -79,8 +79,7 @@ void Rollout::on_refused(const std::string& why, uint64_t now_ns) {
 // The first new worker shows whether it runs at all, before anything else changes.
 void Rollout::start_first_worker(uint64_t now_ns) {
     enter(RolloutPhase::kVerify, now_ns);
-    const bool has_workers = !plan_.workers.empty() || plan_.workers_new > 0;
-    if (!has_workers) return begin_roll(now_ns);
+    if (plan_.workers_new == 0) return begin_roll(now_ns);
     const bool has_canary = plan_.canary_copies > 0 && !plan_.workers.empty();
     canary_ = actions_.start_worker(has_canary);
     new_workers_[*canary_] = false;
@@ -154,10 +153,9 @@ bool Rollout::all_new_ready() const {
 
 void Rollout::roll_on(uint64_t now_ns) {
     if (!all_new_ready()) return;
-    const size_t wanted = std::max<size_t>(plan_.workers.size(), plan_.workers_new);
     const bool at_once = plan_.strategy == SwapStrategy::kBlueGreen || plan_.workers.empty();
-    if (at_once && new_workers_.size() < wanted) {
-        while (new_workers_.size() < wanted)
+    if (at_once && new_workers_.size() < plan_.workers_new) {
+        while (new_workers_.size() < plan_.workers_new)
             new_workers_[actions_.start_worker(false)] = false;
         return;
     }
@@ -170,16 +168,19 @@ void Rollout::roll_on(uint64_t now_ns) {
     roll_workers(now_ns);
 }
 
-// One more old worker goes; when it is gone the next new one comes.
+// One more old worker goes; when it is gone the next new one comes. When all new ones are there, so
+// do the rest.
 void Rollout::roll_workers(uint64_t now_ns) {
     if (!leaving_.empty() || !all_new_ready()) return;
-    const size_t wanted = plan_.workers.size();
     const size_t kept = changes_model() ? 1 : 0;  // until the old model is released
-    while (new_workers_.size() > workers_replaced_ && workers_replaced_ + kept < wanted) {
+    const auto may_go = [this] {
+        return new_workers_.size() > workers_replaced_ || new_workers_.size() >= plan_.workers_new;
+    };
+    while (may_go() && workers_replaced_ + kept < plan_.workers.size() && plan_.workers_new > 0) {
         retire_next_old();
     }
     if (!leaving_.empty()) return;
-    if (new_workers_.size() < std::max<size_t>(wanted, plan_.workers_new)) {
+    if (new_workers_.size() < plan_.workers_new) {
         new_workers_[actions_.start_worker(false)] = false;
         return;
     }
@@ -190,11 +191,17 @@ void Rollout::roll_frontends(uint64_t now_ns) {
     for (const auto& [id, ready] : new_frontends_) {
         if (!ready) return;
     }
-    if (new_frontends_.size() < plan_.frontends.size()) {
+    if (new_frontends_.size() < plan_.frontends_new) {
         new_frontends_[actions_.start_frontend()] = false;
         return;
     }
+    while (!new_frontends_.empty() && frontends_replaced_ < plan_.frontends.size())
+        retire_next_frontend(new_frontends_.rbegin()->first);
     begin_commit(now_ns);
+}
+
+void Rollout::retire_next_frontend(SlotId successor) {
+    actions_.retire_frontend(plan_.frontends[frontends_replaced_++], successor);
 }
 
 void Rollout::begin_commit(uint64_t now_ns) {
@@ -278,7 +285,7 @@ void Rollout::on_frontend_ready(SlotId frontend, uint64_t now_ns) {
     const auto found = new_frontends_.find(frontend);
     if (is_over() || rolling_back_ || found == new_frontends_.end() || found->second) return;
     found->second = true;
-    actions_.retire_frontend(plan_.frontends[frontends_replaced_++], frontend);
+    if (frontends_replaced_ < plan_.frontends.size()) retire_next_frontend(frontend);
     roll_frontends(now_ns);
     tell_moved();
 }

@@ -27,9 +27,10 @@ struct RolloutPlan {
     shm::RolloutKind kind{};
     shm::SwapStrategy strategy = shm::SwapStrategy::kRolling;
     uint64_t old_key = 0;            // swap, rollback, remove: what serves now
-    std::vector<SlotId> workers;     // old ones, in the order in which they are replaced
+    std::vector<SlotId> workers;     // old ones, in the order in which they go
     std::vector<SlotId> frontends;   // likewise; reload and upgrade
-    uint32_t workers_new = 0;        // load: how many to start
+    uint32_t workers_new = 0;        // how many there will be; 0 where they stay as they are
+    uint32_t frontends_new = 0;      // likewise
     bool loads_model = false;        // a model is loaded first: load, swap, rollback
     bool must_equal = false;         // the canary must draw what the old ones draw
     uint64_t canary_copies = 0;      // that must come back right; 0: no canary stages
@@ -128,6 +129,7 @@ class Rollout {
     void roll_frontends(uint64_t now_ns);
     bool all_new_ready() const;
     void retire_next_old();
+    void retire_next_frontend(SlotId successor);
     void begin_commit(uint64_t now_ns);
     void commit_on(uint64_t now_ns);
     void roll_back(const std::string& why, uint64_t now_ns);

@@ -14,7 +14,7 @@ void RolloutRunner::load() {
     models_.load_next();
 }
 
-SlotId RolloutRunner::start_like(const OldWorker& like, bool canary) {
+SlotId RolloutRunner::start_like(const WorkerSpec& like, bool canary) {
     Slot& slot = fleet_.open_slot(shm::Role::kWorker, like.build);
     slot.model_key = like.model_key;
     slot.device = like.device;
@@ -24,23 +24,15 @@ SlotId RolloutRunner::start_like(const OldWorker& like, bool canary) {
     return slot.index;
 }
 
-// As the old one whose place it takes: same device; the new model, or the new build.
 SlotId RolloutRunner::start_worker(bool canary) {
-    OldWorker like;
-    if (next_new_ < old_workers_.size()) {
-        like = old_workers_[next_new_++];
-    } else {
-        like.device = kCpuDevice;
-        like.build = owner_.current_build();
-    }
-    if (change_.build) like.build = change_.build;
-    if (new_key_ != 0) like.model_key = new_key_;
-    like.kv_bytes = owner_.kv_bytes_of(*models_.find(like.model_key), like.build->params);
-    return start_like(like, canary);
+    WorkerSpec spec = new_workers_.at(next_new_++);
+    if (spec.model_key == 0) spec.model_key = new_key_;
+    spec.kv_bytes = owner_.kv_bytes_of(*models_.find(spec.model_key), spec.build->params);
+    return start_like(spec, canary);
 }
 
 SlotId RolloutRunner::restore_worker(SlotId like) {
-    return start_like(old_workers_[old_index_.at(like)], false);
+    return start_like(old_workers_.at(like), false);
 }
 
 void RolloutRunner::promote_worker(SlotId worker) {

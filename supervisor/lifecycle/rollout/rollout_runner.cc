@@ -8,6 +8,7 @@
 #include "common/log/log.h"
 #include "shm/control/text_field.h"
 #include "supervisor/lifecycle/rollout/rollout_json.h"
+#include "supervisor/lifecycle/settings/worker_devices.h"
 
 namespace bitnetd::supervisor {
 namespace {
@@ -65,7 +66,7 @@ void RolloutRunner::start_next() {
     new_key_ = 0;
     next_new_ = 0;
     old_workers_.clear();
-    old_index_.clear();
+    new_workers_.clear();
     reports_.clear();
     unreleased_.clear();
     canary_ = {};
@@ -122,42 +123,86 @@ Result<RolloutPlan> RolloutRunner::make_plan() {
     plan.speed_ratio_min = static_cast<float>(params.rollout_speed_ratio_min_permille) / 1000.0f;
     plan.must_equal = change_.must_equal;
     old_build_ = owner_.current_build();
-
-    std::vector<Slot*> old;
     if (change_.build) {
-        if (change_.rolls_workers) old = fleet_.table().serving(shm::Role::kWorker);
-        if (change_.only_worker) {
-            std::erase_if(old,
-                          [this](const Slot* slot) { return slot->index != change_.only_worker; });
-            plan.canary_copies = 0;  // nothing is new about it
-        }
-        if (change_.rolls_frontends) {
-            for (const Slot* slot : fleet_.table().serving(shm::Role::kFrontend))
-                plan.frontends.push_back(slot->index);
-        }
+        plan_processes(plan);
     } else {
-        const Model* model = change_.leftover_key != 0 ? models_.find(change_.leftover_key)
-                                                       : models_.serving(change_.source.id);
-        const bool expects_old = change_.kind != shm::RolloutKind::kLoad;
-        if (expects_old && model == nullptr) {
-            return Error{ErrorCode::kNotFound, "no model \"" + change_.source.id + "\" is served"};
-        }
-        if (!expects_old && model != nullptr) {
-            return invalid("\"" + change_.source.id + "\" is served already; swap it");
-        }
-        plan.loads_model = change_.kind != shm::RolloutKind::kRemove;
-        if (model != nullptr) note_old_model(*model, plan);
-        if (model != nullptr) old = fleet_.table().serving(model->key);
-        plan.workers_new = static_cast<uint32_t>(
-            model == nullptr ? params.server_workers : std::max<size_t>(old.size(), 1));
-        if (!plan.loads_model) plan.workers_new = 0;
-    }
-    for (const Slot* slot : old) {
-        plan.workers.push_back(slot->index);
-        old_index_[slot->index] = old_workers_.size();
-        old_workers_.push_back({slot->model_key, slot->device, slot->build, slot->kv_bytes});
+        BITNETD_TRY(plan_model(plan));
     }
     return plan;
+}
+
+// Reload and upgrade: the same models on new processes.
+void RolloutRunner::plan_processes(RolloutPlan& plan) {
+    const ChildTable& table = fleet_.table();
+    if (change_.rolls_frontends) {
+        for (const Slot* slot : table.serving(shm::Role::kFrontend))
+            plan.frontends.push_back(slot->index);
+        plan.frontends_new = static_cast<uint32_t>(change_.build->params.server_frontends);
+    }
+    if (!change_.rolls_workers) return;
+    std::vector<Slot*> old = table.serving(shm::Role::kWorker);
+    if (change_.only_worker) {
+        plan.canary_copies = 0;  // nothing is new about it
+        std::erase_if(old, [this](const Slot* slot) { return slot->index != change_.only_worker; });
+        if (old.empty()) return;
+        plan.workers = {old.front()->index};
+        plan.workers_new = 1;
+        old_workers_[old.front()->index] = {old.front()->model_key, old.front()->device,
+                                            old.front()->build, old.front()->kv_bytes};
+        new_workers_ = {old_workers_.begin()->second};
+        return;
+    }
+    std::vector<uint64_t> keys;
+    for (const auto& model : models_.models()) {
+        const bool serves = model->message.standing == shm::ModelStanding::kServing;
+        if (model->is_loaded() && serves) keys.push_back(model->key);
+    }
+    plan_workers(plan, std::move(old), keys);
+}
+
+Result<void> RolloutRunner::plan_model(RolloutPlan& plan) {
+    const Model* model = change_.leftover_key != 0 ? models_.find(change_.leftover_key)
+                                                   : models_.serving(change_.source.id);
+    const bool expects_old = change_.kind != shm::RolloutKind::kLoad;
+    if (expects_old && model == nullptr) {
+        return Error{ErrorCode::kNotFound, "no model \"" + change_.source.id + "\" is served"};
+    }
+    if (!expects_old && model != nullptr) {
+        return invalid("\"" + change_.source.id + "\" is served already; swap it");
+    }
+    plan.loads_model = change_.kind != shm::RolloutKind::kRemove;
+    std::vector<Slot*> old;
+    if (model != nullptr) {
+        note_old_model(*model, plan);
+        old = fleet_.table().serving(model->key);
+    }
+    const uint64_t the_new_one[] = {0};
+    plan_workers(
+        plan, std::move(old),
+        plan.loads_model ? std::span<const uint64_t>(the_new_one) : std::span<const uint64_t>());
+    return {};
+}
+
+// Old and new ones alike go round the models: so that each model has a new worker before its next
+// old one leaves.
+void RolloutRunner::plan_workers(RolloutPlan& plan, std::vector<Slot*> old,
+                                 std::span<const uint64_t> keys) {
+    const auto build = change_.build ? change_.build : owner_.current_build();
+    for (const std::string& device : worker_devices(build->params)) {
+        for (const uint64_t key : keys)
+            new_workers_.push_back({key, device, build, 0});
+    }
+    plan.workers_new = static_cast<uint32_t>(new_workers_.size());
+    std::map<uint64_t, size_t> seen;
+    std::vector<std::pair<size_t, Slot*>> rounds;
+    for (Slot* slot : old)
+        rounds.emplace_back(seen[slot->model_key]++, slot);
+    std::stable_sort(rounds.begin(), rounds.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (const auto& [round, slot] : rounds) {
+        plan.workers.push_back(slot->index);
+        old_workers_[slot->index] = {slot->model_key, slot->device, slot->build, slot->kv_bytes};
+    }
 }
 
 void RolloutRunner::note_old_model(const Model& model, RolloutPlan& plan) {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 
 #include "supervisor/lifecycle/model/model_store.h"
@@ -97,9 +98,9 @@ class RolloutRunner final : private RolloutActions {
     void commit() override;
     void on_moved() override;
 
-    // What a worker was before it was replaced.
-    struct OldWorker {
-        uint64_t model_key;
+    // What a worker is, or is to be.
+    struct WorkerSpec {
+        uint64_t model_key;  // 0: the model that is being loaded
         std::string device;
         std::shared_ptr<const Build> build;
         uint64_t kv_bytes;
@@ -107,10 +108,13 @@ class RolloutRunner final : private RolloutActions {
 
     void start_next();
     Result<RolloutPlan> make_plan();
+    void plan_processes(RolloutPlan& plan);
+    Result<void> plan_model(RolloutPlan& plan);
+    void plan_workers(RolloutPlan& plan, std::vector<Slot*> old, std::span<const uint64_t> keys);
     void note_old_model(const Model& model, RolloutPlan& plan);
     void refuse(const std::string& why);
     void finish(const shm::RolloutMessage& ended);
-    SlotId start_like(const OldWorker& like, bool canary);
+    SlotId start_like(const WorkerSpec& like, bool canary);
     Slot& worker_slot(SlotId id) { return *fleet_.table().slots(shm::Role::kWorker)[id]; }
     Slot& frontend_slot(SlotId id) { return *fleet_.table().slots(shm::Role::kFrontend)[id]; }
     Result<void> hand_over(Process& from, Process& to);
@@ -133,10 +137,10 @@ class RolloutRunner final : private RolloutActions {
     shm::RolloutMessage base_{};  // what the Rollout does not know
     RolloutRecord record_;
     uint64_t new_key_ = 0;
-    std::vector<OldWorker> old_workers_;  // in the plan's order
-    std::map<SlotId, size_t> old_index_;  // slot -> old_workers_
+    std::map<SlotId, WorkerSpec> old_workers_;
+    std::vector<WorkerSpec> new_workers_;  // in the order in which they are started
+    size_t next_new_ = 0;                  // of these
     std::shared_ptr<const Build> old_build_;
-    size_t next_new_ = 0;  // old worker that the next new one takes the place of
     shm::CanaryMessage canary_{};
     std::map<uint64_t, CanaryTotals> reports_;  // by frontend incarnation, of this stage
     uint64_t releasing_key_ = 0;

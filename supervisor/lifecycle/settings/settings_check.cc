@@ -12,6 +12,7 @@
 #include "common/quant/accuracy_minima.h"
 #include "common/quant/ternary_matrix.h"
 #include "shm/abi/control_abi.h"
+#include "supervisor/lifecycle/settings/worker_devices.h"
 
 namespace bitnetd::supervisor {
 namespace {
@@ -231,6 +232,7 @@ Result<Settings> check_settings(Params params) {
     BITNETD_ASSIGN(settings.listen, check_listen(params));
     BITNETD_ASSIGN(settings.models, check_models(params));
     BITNETD_TRY(check_aliases(params, settings.models));
+    BITNETD_TRY(check_gpus(params.server_gpu));
     // Children get all of it in one message.
     if (print_settings(params).size() > shm::kControlPayloadMax) {
         return invalid("the configuration is over " + std::to_string(shm::kControlPayloadMax) +

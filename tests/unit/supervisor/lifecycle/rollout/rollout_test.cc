@@ -141,7 +141,7 @@ RolloutPlan upgrade_plan(uint32_t workers, uint32_t frontends) {
     plan.kind = RolloutKind::kUpgrade;
     plan.old_key = 0;
     plan.loads_model = false;
-    plan.workers_new = 0;
+    plan.frontends_new = frontends;
     for (uint32_t i = 0; i < frontends; ++i)
         plan.frontends.push_back(i);
     return plan;
@@ -338,6 +338,25 @@ TEST(Rollout, RemovedModelLeavesWhenReleased) {
     }
     EXPECT_EQ(rollout.outcome(), RolloutOutcome::kCompleted);
     EXPECT_TRUE(fleet.workers.empty());
+}
+
+// A changed number of workers or frontends: each old one still goes only when a new one came.
+TEST(Rollout, NumbersMayChange) {
+    for (const auto& [before, after] : {std::pair(3u, 1u), std::pair(1u, 4u)}) {
+        FakeFleet fleet(before, before);
+        RolloutPlan plan = upgrade_plan(before, before);
+        plan.workers_new = after;
+        plan.frontends_new = after;
+        Rollout rollout(plan, fleet);
+        rollout.start(1);
+        while (turn(fleet, rollout, 2)) {
+            EXPECT_TRUE(fleet.has(true) || fleet.has(false));
+        }
+        EXPECT_EQ(rollout.outcome(), RolloutOutcome::kCompleted);
+        EXPECT_EQ(fleet.count(true), after);
+        EXPECT_EQ(fleet.count(false), 0u);
+        EXPECT_EQ(fleet.frontends.size(), after);
+    }
 }
 
 TEST(Rollout, PhasesSayHowLongTheyTook) {
