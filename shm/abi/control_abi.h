@@ -52,7 +52,7 @@ enum class MessageType : uint16_t {
                           // supervisor's restart, since it may have missed deaths
     kLogLevel = 24,       // text: debug, info, warn or error
     kReopenLogs = 25,     // fds: the new standard error
-    kPromoted = 26,        // IncarnationMessage: the canary is a worker like any other -> frontend
+    kPromoted = 26,       // IncarnationMessage: the canary is a worker like any other -> frontend
 
     // child -> supervisor
     kReady = 32,          // ReadyMessage
