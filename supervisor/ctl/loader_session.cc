@@ -25,8 +25,8 @@ constexpr int kOomScoreAdj = 800;
 constexpr int kNice = 5;
 
 Result<Fd> open_loader() {
-    BITNETD_ASSIGN(const std::string program, own_program());
-    const std::string folder = folder_of(program);
+    BITNETD_ASSIGN(const std::string self, own_program());
+    const std::string folder = folder_of(self);
     const std::string path = folder + "/bitnetd-loader";
     Fd program(open(path.c_str(), O_PATH | O_CLOEXEC));
     if (!program) {
