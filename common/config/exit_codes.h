@@ -1,21 +1,44 @@
-// Exit codes, one table for every process of bitnetd: the child sets one, the supervisor and the
-// runbook read it. Codes below 10 are the operator's business, the rest tell the supervisor what
-// happened to a child.
+// Exit codes, one table for every process of bitnetd: the child sets one, the supervisor, the
+// manual and the runbook read it. Codes below 10 are the operator's business, the rest tell the
+// supervisor what happened to a child.
 #pragma once
+
+#include <string_view>
 
 namespace bitnetd {
 
 enum ExitCode : int {
     kExitOk = 0,
-    kExitFailed = 1,           // bitnetctl: refused or failed; the message says what
-    kExitUsage = 2,            // command line or configuration is wrong; the message says where
-    kExitCannotListen = 3,     // an address is taken or not permitted
-    kExitModelRefused = 4,     // the model file failed validation
-    kExitNoMemory = 5,         // weights, KV cache or rings do not fit
-    kExitInternal = 10,        // an unexpected error; last words say which
-    kExitLostSupervisor = 11,  // the control socket closed: the supervisor is gone
-    kExitProtocol = 12,        // a control message or shared segment was not as agreed
-    kExitSelfCheck = 13,       // no kernel table gave the reference's bits
+    kExitFailed = 1,
+    kExitUsage = 2,
+    kExitCannotListen = 3,
+    kExitModelRefused = 4,
+    kExitNoMemory = 5,
+    kExitNoServer = 6,
+    kExitInternal = 10,
+    kExitLostSupervisor = 11,
+    kExitProtocol = 12,
+    kExitSelfCheck = 13,
+    kExitDeviceLost = 14,
+};
+
+struct ExitCodeMeaning {
+    ExitCode code;
+    std::string_view meaning;
+};
+inline constexpr ExitCodeMeaning kExitCodes[] = {
+    {kExitOk, "Done."},
+    {kExitFailed, "bitnetctl: not done, refused or rolled back; the message says why."},
+    {kExitUsage, "The command line or the configuration is wrong; the message says where."},
+    {kExitCannotListen, "An address is taken or not permitted."},
+    {kExitModelRefused, "The model file failed validation."},
+    {kExitNoMemory, "Weights, KV cache or rings do not fit into memory."},
+    {kExitNoServer, "bitnetctl: no server answers at the control socket."},
+    {kExitInternal, "An unexpected error; the last words in the log say which."},
+    {kExitLostSupervisor, "A child's control socket closed: the supervisor is gone."},
+    {kExitProtocol, "A control message or shared segment was not as agreed."},
+    {kExitSelfCheck, "No kernel table gave the reference's bits."},
+    {kExitDeviceLost, "The worker's GPU is gone, or does not answer."},
 };
 
 }  // namespace bitnetd

@@ -19,8 +19,9 @@ export const golden = JSON.parse(
 export const patienceMs = 120_000;
 
 export class Server {
-  // arguments are added to a server of the demo model on a free port and a Unix socket.
-  static async start(args = [], { model = true, waitReady = true } = {}) {
+  // arguments are added to a server of the demo model on a free port and a Unix socket; bin: a folder
+  // with other programs.
+  static async start(args = [], { model = true, waitReady = true, bin: folder = bin } = {}) {
     const server = new Server();
     server.directory = mkdtempSync(path.join(tmpdir(), 'bitnetd-e2e-'));
     server.socket = path.join(server.directory, 'http.sock');
@@ -30,7 +31,7 @@ export class Server {
     server.events = [];
     server.raw = [];
     server.waiters = [];
-    server.process = spawn(path.join(bin, 'bitnetd'), all, {
+    server.process = spawn(path.join(folder, 'bitnetd'), all, {
       stdio: ['ignore', 'inherit', 'pipe'],
       env: { ...process.env, BITNETD_LOG__FORMAT: 'json' },
     });
