@@ -47,7 +47,7 @@ void Supervisor::on_reopen() {
     const int fds[] = {file->get()};
     for (const auto role : {shm::Role::kFrontend, shm::Role::kWorker}) {
         fleet_.table().for_each_running(role, [&fds](Process& process) {
-            process.child->send(shm::MessageType::kReopenLogs, fds);
+            process.child->send_fds(shm::MessageType::kReopenLogs, fds);
         });
     }
     log::info("log_reopened");

@@ -96,7 +96,7 @@ void Child::send(shm::MessageType type) {
     if (!released_) after_send(channel_.send(type));
 }
 
-void Child::send(shm::MessageType type, std::span<const int> fds) {
+void Child::send_fds(shm::MessageType type, std::span<const int> fds) {
     if (!released_) after_send(channel_.send(type, std::span<const std::byte>(), fds));
 }
 

@@ -79,7 +79,7 @@ class Child {
         if (!released_) after_send(channel_.send(type, value, fds));
     }
     void send(shm::MessageType type);
-    void send(shm::MessageType type, std::span<const int> fds);
+    void send_fds(shm::MessageType type, std::span<const int> fds);
     void send_text(shm::MessageType type, std::string_view text);
 
     // Whether messages wait for a full socket: they would be lost with us.

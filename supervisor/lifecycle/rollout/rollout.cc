@@ -136,7 +136,8 @@ void Rollout::on_time(uint64_t now_ns) {
 void Rollout::on_idle(uint64_t now_ns) {
     if (rolling_back_) return;
     if (phase_ != RolloutPhase::kCanaryCopies && phase_ != RolloutPhase::kCanaryShare) return;
-    end_stage(now_ns);
+    actions_.set_canary(CanaryStage::kOff, *canary_);
+    begin_roll(now_ns);
     tell_moved();
 }
 

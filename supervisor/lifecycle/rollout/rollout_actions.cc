@@ -80,9 +80,9 @@ void RolloutRunner::retire_frontend(SlotId frontend, SlotId successor) {
 Result<void> RolloutRunner::hand_over(Process& from, Process& to) {
     BITNETD_ASSIGN(auto ends, shm::Channel::make_pair());
     const int receiving[] = {ends.second.get()};
-    to.child->send(shm::MessageType::kPredecessor, receiving);
+    to.child->send_fds(shm::MessageType::kPredecessor, receiving);
     const int giving[] = {ends.first.get()};
-    from.child->send(shm::MessageType::kHandOver, giving);
+    from.child->send_fds(shm::MessageType::kHandOver, giving);
     return {};
 }
 

@@ -328,7 +328,7 @@ uint64_t RolloutRunner::admitted() const {
     return sum;
 }
 
-// Silence for a quarter of a stage: nothing asked, nothing running.
+// Silence for a tenth of a stage: nothing asked, nothing running.
 void RolloutRunner::on_tick(uint64_t now_ns) {
     if (!rollout_ || canary_.stage == shm::CanaryStage::kOff) return;
     const uint64_t asked = admitted();
@@ -337,7 +337,7 @@ void RolloutRunner::on_tick(uint64_t now_ns) {
         quiet_since_ns_ = now_ns;
         return;
     }
-    if (now_ns - quiet_since_ns_ < rollout_->plan().canary_timeout_ns / 4) return;
+    if (now_ns - quiet_since_ns_ < rollout_->plan().canary_timeout_ns / 10) return;
     log::info("canary_unasked", {{"rollout", base_.number}});
     rollout_->on_idle(now_ns);
 }

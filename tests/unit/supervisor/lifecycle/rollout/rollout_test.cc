@@ -305,7 +305,18 @@ TEST(Rollout, WithoutTrafficTheStagesEndByTime) {
     EXPECT_EQ(fleet.stage, CanaryStage::kCopies);
     rollout.on_time(rollout.deadline_ns());
     EXPECT_EQ(fleet.stage, CanaryStage::kShare);
-    rollout.on_idle(rollout.deadline_ns());
+    rollout.on_time(rollout.deadline_ns());
+    EXPECT_EQ(fleet.stage, CanaryStage::kOff);
+    EXPECT_EQ(rollout.phase(), RolloutPhase::kCommit);
+}
+
+TEST(Rollout, NobodyAsksSoNoCanaryIsWaitedFor) {
+    FakeFleet fleet(1, 0);
+    Rollout rollout(swap_plan(1), fleet);
+    rollout.start(1);
+    while (fleet.stage != CanaryStage::kCopies)
+        ASSERT_TRUE(turn(fleet, rollout, 2));
+    rollout.on_idle(3);
     EXPECT_EQ(fleet.stage, CanaryStage::kOff);
     EXPECT_EQ(rollout.phase(), RolloutPhase::kCommit);
 }
