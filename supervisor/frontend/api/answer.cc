@@ -152,20 +152,21 @@ double tokens_per_second(const Usage& usage) {
 }
 
 void append_usage(std::string& out, const Usage& usage) {
-    const Json json = {{"prompt_tokens", usage.prompt_tokens},
-                       {"completion_tokens", usage.completion_tokens},
-                       {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
-                       {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
-                       {"performance",
-                        {{"queue_ms", milliseconds(usage.queue_ns)},
-                         {"prefill_ms", milliseconds(usage.prefill_ns)},
-                         {"decode_ms", milliseconds(usage.decode_ns)},
-                         {"decode_iterations", usage.decode_iterations},
-                         {"tokens_per_second", tokens_per_second(usage)},
-                         {"time_to_first_token_ms", milliseconds(usage.first_token_ns)},
-                         {"device_used", or_null(usage.device)},
-                         {"quantization_used", or_null(usage.quantization)},
-                         {"priority", to_string(usage.priority)}}}};
+    Json json = {{"prompt_tokens", usage.prompt_tokens},
+                 {"completion_tokens", usage.completion_tokens},
+                 {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
+                 {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
+                 {"performance",
+                  {{"queue_ms", milliseconds(usage.queue_ns)},
+                   {"prefill_ms", milliseconds(usage.prefill_ns)},
+                   {"decode_ms", milliseconds(usage.decode_ns)},
+                   {"decode_iterations", usage.decode_iterations},
+                   {"tokens_per_second", tokens_per_second(usage)},
+                   {"time_to_first_token_ms", milliseconds(usage.first_token_ns)},
+                   {"device_used", or_null(usage.device)},
+                   {"quantization_used", or_null(usage.quantization)},
+                   {"priority", to_string(usage.priority)}}}};
+    if (usage.device_changed) json["performance"]["device_changed"] = true;
     out += json.dump();
 }
 

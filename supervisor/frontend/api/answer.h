@@ -37,7 +37,8 @@ struct Usage {
     uint64_t decoded_tokens = 0;     // all but the first of each choice, which ends prefill
 
     // What was used, whatever was preferred.
-    std::string device;  // "cpu" or "cuda:N"; empty while no worker began
+    std::string device;           // "cpu" or "cuda:N"; empty while no worker began
+    bool device_changed = false;  // resumed on another one; `device` is where it began
     std::string quantization;
     Priority priority = Priority::kNormal;
 };

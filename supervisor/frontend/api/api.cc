@@ -33,7 +33,11 @@ struct Preparation {
 
 }  // namespace
 
-Api::Api(Parts parts, ApiOptions options) : parts_(parts), options_(options), desk_(parts.orders) {}
+Api::Api(Parts parts, ApiOptions options)
+    : parts_(parts),
+      options_(options),
+      desk_(parts.orders),
+      canary_(parts.dispatcher, parts.catalog, parts.tasks, options.limits) {}
 
 Api::~Api() = default;
 
@@ -118,11 +122,14 @@ void Api::get_model(Exchange& exchange) {
     exchange.respond(std::move(response));
 }
 
+// Templates and long texts are for the pool.
+bool Api::is_quick(const Exchange& exchange, RouteKind route) const {
+    return route != RouteKind::kChat && exchange.request().body.size() < options_.pool_body_bytes;
+}
+
 void Api::begin_generation(Exchange& exchange, RouteKind route) {
-    const bool is_quick =
-        route != RouteKind::kChat && exchange.request().body.size() < options_.pool_body_bytes;
     prepare_then(
-        exchange, is_quick,
+        exchange, is_quick(exchange, route),
         [route, limits = options_.limits](std::string_view body, const ModelList& models) {
             return prepare(route, body, models, limits);
         },
@@ -193,10 +200,45 @@ void Api::start(Exchange& exchange, Prepared prepared) {
                                  .priority = params.priority,
                                  .deadline_ns = monotonic_ns() + params.timeout_ms * kNsPerMs};
     if (!is_admitted(exchange, applicant, prepared.prompts)) return;
+    const Canary::Use use = canary_.next(prepared.model->key);
+    if (use != Canary::Use::kShare || !canary_.has_own_model())
+        return generate(exchange, std::move(prepared), use);
+    auto candidate = canary_.candidate();
+    if (candidate == nullptr || preparing_ >= options_.preparing_max)
+        return generate(exchange, std::move(prepared), Canary::Use::kNone);
+    start_candidate(exchange, std::move(prepared), std::move(candidate));
+}
+
+// The body is prepared again: another model has another template and other ids. The one that serves
+// answers after all if the candidate cannot, or has no place any more.
+void Api::start_candidate(Exchange& exchange, Prepared original,
+                          std::shared_ptr<const Model> candidate) {
+    const auto kept = std::make_shared<Prepared>(std::move(original));
+    prepare_then(
+        exchange, is_quick(exchange, kept->route),
+        [route = kept->route, candidate, limits = options_.limits](std::string_view body,
+                                                                   const ModelList&) {
+            return prepare_for(route, body, candidate, limits);
+        },
+        [this, kept, candidate](Exchange& client, PrepareResult result) {
+            auto* prepared = std::get_if<Prepared>(&result);
+            if (prepared == nullptr || canary_.candidate() != candidate)
+                return generate(client, std::move(*kept), Canary::Use::kNone);
+            generate(client, std::move(*prepared), Canary::Use::kShare);
+        });
+}
+
+void Api::generate(Exchange& exchange, Prepared prepared, Canary::Use use) {
     const uint64_t seed = prepared.params.seed ? *prepared.params.seed : draw_seed();
+    CanaryUse canary;
+    if (use != Canary::Use::kNone) canary.tally = canary_.make_tally();
+    canary.may_run = use == Canary::Use::kShare;
+    if (use == Canary::Use::kShare) canary_.share(canary.tally);
+    if (use == Canary::Use::kCopy)
+        canary_.copy(prepared, seed, exchange.request().body, canary.tally);
     auto renderer = renderer_of(prepared, seed, exchange.request().request_id);
     run(exchange, std::make_unique<Generation>(parts_.dispatcher, exchange, std::move(prepared),
-                                               seed, std::move(renderer),
+                                               seed, std::move(canary), std::move(renderer),
                                                [this](const Generation& done) { retire(done); }));
 }
 

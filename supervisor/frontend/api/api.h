@@ -2,6 +2,7 @@
 // everything else (models, health, metrics, errors).
 //   routes.cc          method + path -> handler          prepare.h     body -> ids and parameters
 //   generation.h       ids -> answer                     embeddings.h  ids -> vectors
+//   canary.h           workers on trial, by copies and shares of generations
 //   running_request.h  either of them, while it runs     health.h models.h metrics.h stats.h
 //   text_routes.h      text <-> ids, without a generation
 //   operator_routes.cc orders and rollouts; order_desk.h: orders that wait for their end
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "supervisor/frontend/api/board_set.h"
+#include "supervisor/frontend/api/canary.h"
 #include "supervisor/frontend/api/embeddings_request.h"
 #include "supervisor/frontend/api/generation.h"
 #include "supervisor/frontend/api/health.h"
@@ -65,15 +67,22 @@ class Api final : public Handler {
                            std::string_view request_id) const override;
 
     // Once per turn of the loop, outside of any call from here: frees what has answered.
-    void end_turn() { retired_.clear(); }
+    void end_turn() {
+        retired_.clear();
+        canary_.end_turn();
+    }
+    Canary& canary() { return canary_; }
 
     // What the supervisor says of orders and rollouts.
     void take_answer(const shm::OrderAnswerMessage& answer) {
         desk_.take_answer(answer, monotonic_ns());
     }
     void take_rollout(const shm::RolloutMessage& rollout) { desk_.take_rollout(rollout); }
-    // Several times a second: deadlines of orders.
-    void observe(uint64_t now_ns) { desk_.observe(now_ns, parts_.admission.is_draining()); }
+    // Several times a second: deadlines of orders. `is_rolled`: this process is to end, the server
+    // goes on.
+    void observe(uint64_t now_ns, bool is_rolled = false) {
+        desk_.observe(now_ns, is_rolled || parts_.admission.is_draining());
+    }
 
     // Requests with work for others not yet answered, those being prepared included.
     size_t active() const { return running_.size() + preparing_; }
@@ -121,11 +130,15 @@ class Api final : public Handler {
     void place(Exchange& exchange, OrderResult order);
 
     void begin_generation(Exchange& exchange, RouteKind route);
+    bool is_quick(const Exchange& exchange, RouteKind route) const;
     void answer_text(Exchange& exchange, TextRoute route);
     template <typename Work, typename Finish>
     void prepare_then(Exchange& exchange, bool is_quick, Work work, Finish finish);
     void prepared(Exchange& exchange, PrepareResult result);
     void start(Exchange& exchange, Prepared prepared);
+    void start_candidate(Exchange& exchange, Prepared original,
+                         std::shared_ptr<const Model> candidate);
+    void generate(Exchange& exchange, Prepared prepared, Canary::Use use);
     std::unique_ptr<Renderer> renderer_of(const Prepared& prepared, uint64_t seed,
                                           const std::string& request_id);
     void start_embeddings(Exchange& exchange, EmbeddingsRequest request);
@@ -143,6 +156,7 @@ class Api final : public Handler {
     OrderDesk desk_;
     std::unordered_map<const RunningRequest*, std::unique_ptr<RunningRequest>> running_;
     std::vector<std::unique_ptr<RunningRequest>> retired_;
+    Canary canary_;
     size_t preparing_ = 0;
     DrainMeter preparations_;
 };

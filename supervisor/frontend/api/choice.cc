@@ -16,6 +16,7 @@ void Choice::take_echo() {
 }
 
 void Choice::on_started(const FlightStart& start) noexcept {
+    if (tally) tally->start(start.worker);
     owner_.on_choice_started(*this, start);
 }
 
@@ -30,6 +31,7 @@ void Choice::on_prompt_scores(const TokenBatch& batch) noexcept {
 void Choice::on_tokens(const TokenBatch& batch) noexcept {
     last_token_ns = monotonic_ns();
     if (first_token_ns == 0) first_token_ns = last_token_ns;
+    if (tally) tally->add(batch.tokens, last_token_ns);
     if (!held_.empty() || owner_.must_hold())
         hold(batch);
     else
@@ -37,6 +39,7 @@ void Choice::on_tokens(const TokenBatch& batch) noexcept {
 }
 
 void Choice::on_end(EndReason reason) noexcept {
+    if (tally) tally->end(reason);
     if (held_.empty())
         end(reason);
     else

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "supervisor/frontend/api/prompt_echo.h"
 #include "supervisor/frontend/api/text_stream.h"
+#include "supervisor/frontend/api/token_tally.h"
 #include "supervisor/frontend/dispatch/flight.h"
 
 namespace bitnetd::frontend {
@@ -22,6 +24,7 @@ class ChoiceOwner {
     virtual ~ChoiceOwner() = default;
     virtual bool must_hold() const = 0;  // the client reads slowly
     virtual void on_choice_started(Choice& choice, const FlightStart& start) = 0;
+    virtual void on_device_changed() = 0;
     virtual void on_choice_text(Choice& choice) = 0;  // text or scores are new
     // A stop string was completed: the flight is to be ended.
     virtual void on_choice_stopped(Choice& choice) = 0;
@@ -38,6 +41,7 @@ class Choice final : public FlightSink {
     void echo_with_scores(const text::VocabularyView& vocabulary, const Prompt& echoed);
 
     void on_started(const FlightStart& start) noexcept override;
+    void on_device_changed() noexcept override { owner_.on_device_changed(); }
     void on_prompt_scores(const TokenBatch& batch) noexcept override;
     void on_tokens(const TokenBatch& batch) noexcept override;
     void on_end(EndReason reason) noexcept override;
@@ -49,6 +53,7 @@ class Choice final : public FlightSink {
     const uint32_t index;   // among the choices that were generated, from 0
     uint64_t flight = 0;
     bool is_ended = false;
+    std::shared_ptr<TokenTally> tally;  // null: nobody watches
 
     std::string text;                 // not yet taken by the owner
     std::vector<ScoredToken> scores;  // likewise

@@ -190,6 +190,7 @@ ApiError flight_failed(EndReason reason, std::string_view model) {
             return model_not_found(model);
         case EndReason::kShutdown:
             return overloaded("draining", "The server is shutting down.", 1000);
+        case EndReason::kCanaryGone:  // no client's
         case EndReason::kStop:
         case EndReason::kLength:
             break;

@@ -6,33 +6,16 @@
 #include "shm/control/text_field.h"
 
 namespace bitnetd::frontend {
-namespace {
-
-// Raw logits' logprobs are wanted by the client, or needed to rank the candidates of best_of.
-uint32_t flags_of(const GenerationParams& params) {
-    uint32_t flags = 0;
-    if (params.ignore_eos) flags |= shm::kIgnoreEos;
-    if (params.wants_logprobs || params.best_of > params.n) flags |= shm::kWantLogprobs;
-    if (params.scores_prompt()) flags |= shm::kScorePrompt;
-    return flags;
-}
-
-// "cpu:0" is a worker's place, "cpu" what it computes on; of several GPUs the number matters.
-std::string device_class(const std::string& device) {
-    return device.starts_with("cpu") ? "cpu" : device;
-}
-
-}  // namespace
 
 Generation::Generation(Dispatcher& dispatcher, Exchange& exchange, Prepared prepared, uint64_t seed,
-                       std::unique_ptr<Renderer> renderer, std::function<void(Generation&)> on_done)
+                       CanaryUse canary, std::unique_ptr<Renderer> renderer,
+                       std::function<void(Generation&)> on_done)
     : dispatcher_(dispatcher),
       exchange_(&exchange),
       prepared_(std::move(prepared)),
-      bias_(prepared_.params.bias.empty()
-                ? nullptr
-                : std::make_shared<const std::vector<shm::LogitBias>>(prepared_.params.bias)),
+      bias_(shared_bias(prepared_.params)),
       seed_(seed),
+      canary_(std::move(canary)),
       renderer_(std::move(renderer)),
       request_id_(exchange.request().request_id),
       received_ns_(exchange.request().received_ns),
@@ -48,6 +31,7 @@ Generation::Generation(Dispatcher& dispatcher, Exchange& exchange, Prepared prep
                                               prepared_.prompts[prompt]);
         }
     }
+    choices_.front()->tally = canary_.tally;
     exchange.on_gone = [this] { on_gone(); };
     exchange.on_drained = [this] { on_drained(); };
 }
@@ -75,21 +59,9 @@ bool Generation::start(uint64_t now_ns) {
 }
 
 FlightSpec Generation::spec_of(const Choice& choice, uint64_t now_ns) const {
-    const GenerationParams& params = prepared_.params;
-    const Prompt& prompt = prepared_.prompts[choice.prompt];
-    FlightSpec spec;
-    spec.model_key = prepared_.model->key;
-    spec.vocab = prepared_.model->vocab;
-    spec.prompt = prompt.ids;
-    spec.position_limit = prepared_.position_limit(prompt);
-    spec.seed = seed_ + choice.index;
-    spec.sampling = params.sampling;
-    spec.bias = bias_;
-    spec.flags = flags_of(params);
-    spec.logprobs = params.top_logprobs;
-    spec.priority = params.priority;
-    spec.device = params.device;
-    spec.deadline_ns = now_ns + params.timeout_ms * kNsPerMs;
+    FlightSpec spec = generation_spec(prepared_, prepared_.prompts[choice.prompt],
+                                      seed_ + choice.index, bias_, now_ns);
+    spec.may_use_canary = canary_.may_run;
     return spec;
 }
 
@@ -142,12 +114,14 @@ void Generation::send_text(Choice& choice) {
 }
 
 void Generation::on_choice_stopped(Choice& choice) {
+    if (choice.tally) choice.tally->stop();
     dispatcher_.complete(choice.flight, monotonic_ns());
 }
 
 void Generation::on_choice_ended(Choice& choice, EndReason reason) {
     if (exchange_ == nullptr) return;
     if (const auto error = error_of(reason)) {
+        if (canary_.tally) canary_.tally->end(reason);  // whichever choice it was
         fail(*error);
         return;
     }
@@ -237,6 +211,7 @@ void Generation::cancel_flights() {
     for (const auto& choice : choices_) {
         if (choice->flight != 0 && !choice->is_ended) dispatcher_.cancel(choice->flight, now_ns);
         choice->is_ended = true;
+        if (choice->tally) choice->tally->cut();
     }
 }
 
@@ -263,6 +238,7 @@ Usage Generation::usage() const {
     usage.queue_ns = start.queue_ns;
     usage.prefill_ns = start.prefill_ns;
     usage.device = device_class(start.device);
+    usage.device_changed = device_changed_;
     usage.quantization = std::string(shm::field_text(prepared_.model->facts.quantization));
     usage.priority = prepared_.params.priority;
     usage.total_ns = monotonic_ns() - received_ns_;

@@ -14,6 +14,7 @@
 
 #include "supervisor/frontend/api/choice.h"
 #include "supervisor/frontend/api/errors.h"
+#include "supervisor/frontend/api/generation_spec.h"
 #include "supervisor/frontend/api/prepare.h"
 #include "supervisor/frontend/api/renderer.h"
 #include "supervisor/frontend/api/running_request.h"
@@ -22,11 +23,18 @@
 
 namespace bitnetd::frontend {
 
+// What a canary has to do with a client's generation (canary.h).
+struct CanaryUse {
+    std::shared_ptr<TokenTally> tally;  // of the first choice; null: nothing
+    bool may_run = false;               // the canary may run it
+};
+
 class Generation final : public RunningRequest, public ChoiceOwner {
   public:
     // `seed` is the client's or was drawn. `on_done` is called once, last.
     Generation(Dispatcher& dispatcher, Exchange& exchange, Prepared prepared, uint64_t seed,
-               std::unique_ptr<Renderer> renderer, std::function<void(Generation&)> on_done);
+               CanaryUse canary, std::unique_ptr<Renderer> renderer,
+               std::function<void(Generation&)> on_done);
     ~Generation() override;
 
     bool start(uint64_t now_ns) override;
@@ -34,6 +42,7 @@ class Generation final : public RunningRequest, public ChoiceOwner {
   private:
     bool must_hold() const override;
     void on_choice_started(Choice& choice, const FlightStart& start) override;
+    void on_device_changed() override { device_changed_ = true; }
     void on_choice_text(Choice& choice) override;
     void on_choice_stopped(Choice& choice) override;
     void on_choice_ended(Choice& choice, EndReason reason) override;
@@ -58,8 +67,9 @@ class Generation final : public RunningRequest, public ChoiceOwner {
     Dispatcher& dispatcher_;
     Exchange* exchange_;  // null once the client is gone or answered
     const Prepared prepared_;
-    const std::shared_ptr<const std::vector<shm::LogitBias>> bias_;
+    const SharedBias bias_;
     const uint64_t seed_;
+    const CanaryUse canary_;
     const std::unique_ptr<Renderer> renderer_;
     const std::string request_id_;
     const uint64_t received_ns_;
@@ -73,6 +83,7 @@ class Generation final : public RunningRequest, public ChoiceOwner {
     std::string event_;       // scratch
 
     uint64_t cached_tokens_ = 0;
+    bool device_changed_ = false;
     std::optional<FlightStart> start_;  // of the first flight that started
 };
 

@@ -51,16 +51,10 @@ void check_prompts(Fields& fields, RouteKind route, const RequestLimits& limits,
     if (prepared.params.scores_prompt()) check_score_count(fields, limits, prepared);
 }
 
-}  // namespace
-
-uint32_t Prepared::position_limit(const Prompt& prompt) const {
-    const auto prompt_count = static_cast<uint32_t>(prompt.ids->size());
-    const uint64_t left = model->context - prompt_count;
-    return prompt_count + static_cast<uint32_t>(std::min(params.max_tokens.value_or(left), left));
-}
-
-PrepareResult prepare(RouteKind route, std::string_view body, const ModelList& models,
-                      const RequestLimits& limits) {
+// `model_of` gives the model for what the request names; null: there is none.
+template <typename ModelOf>
+PrepareResult prepare_with(RouteKind route, std::string_view body, const RequestLimits& limits,
+                           ModelOf model_of) {
     OrderedJson json;
     if (auto error = parse_json_object(body, json)) return *error;
 
@@ -69,7 +63,7 @@ PrepareResult prepare(RouteKind route, std::string_view body, const ModelList& m
     prepared.route = route;
     prepared.params = read_generation_params(fields, route, limits);
     if (fields.failed()) return *fields.error();
-    prepared.model = find_model(models, prepared.params.model);
+    prepared.model = model_of(prepared.params.model);
     if (prepared.model == nullptr) return model_not_found(prepared.params.model);
     if (prepared.model->facts.pooling != shm::Pooling::kNone)
         return model_is_for_embeddings(prepared.model->id);
@@ -88,6 +82,25 @@ PrepareResult prepare(RouteKind route, std::string_view body, const ModelList& m
     if (!fields.failed()) check_prompts(fields, route, limits, prepared);
     if (fields.failed()) return *fields.error();
     return prepared;
+}
+
+}  // namespace
+
+uint32_t Prepared::position_limit(const Prompt& prompt) const {
+    const auto prompt_count = static_cast<uint32_t>(prompt.ids->size());
+    const uint64_t left = model->context - prompt_count;
+    return prompt_count + static_cast<uint32_t>(std::min(params.max_tokens.value_or(left), left));
+}
+
+PrepareResult prepare(RouteKind route, std::string_view body, const ModelList& models,
+                      const RequestLimits& limits) {
+    return prepare_with(route, body, limits,
+                        [&models](std::string_view id) { return find_model(models, id); });
+}
+
+PrepareResult prepare_for(RouteKind route, std::string_view body,
+                          std::shared_ptr<const Model> model, const RequestLimits& limits) {
+    return prepare_with(route, body, limits, [&model](std::string_view) { return model; });
 }
 
 }  // namespace bitnetd::frontend

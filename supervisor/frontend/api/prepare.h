@@ -33,6 +33,10 @@ using PrepareResult = std::variant<Prepared, ApiError>;
 PrepareResult prepare(RouteKind route, std::string_view body, const ModelList& models,
                       const RequestLimits& limits);
 
+// The same for one model, whatever the request names.
+PrepareResult prepare_for(RouteKind route, std::string_view body,
+                          std::shared_ptr<const Model> model, const RequestLimits& limits);
+
 // A conversation as chat templates take it.
 struct Conversation {
     OrderedJson messages;  // an array

@@ -46,7 +46,8 @@ Dispatcher::Dispatcher(shm::BoardWriter& board, size_t queue_depth_max)
 std::optional<uint64_t> Dispatcher::submit(FlightSpec spec, FlightSink& sink, uint64_t now_ns) {
     BITNETD_CHECK(spec.prompt != nullptr && !spec.prompt->empty());
     BITNETD_CHECK(is_limit_right(spec));
-    if (room() == 0) return std::nullopt;
+    const bool is_copy = spec.only_worker != 0;
+    if (is_copy ? !knows_worker(spec.only_worker) : room() == 0) return std::nullopt;
 
     auto owned = std::make_unique<Flight>();
     Flight& flight = *owned;
@@ -58,12 +59,34 @@ std::optional<uint64_t> Dispatcher::submit(FlightSpec spec, FlightSink& sink, ui
     flight.admitted_ns = now_ns;
     flights_.emplace(flight.id, std::move(owned));
     deadlines_.emplace(flight.spec.deadline_ns, flight.id);
-    queue_.add(flight);
-    board_.count(Counter::kGenerationsAdmitted);
-    board_.count(Counter::kPromptTokens, flight.prompt_count());
+    enlist(flight);
+    count(flight, Counter::kGenerationsAdmitted);
+    count(flight, Counter::kPromptTokens, flight.prompt_count());
     assign(now_ns);
     show_gauges();
     return flight.id;
+}
+
+void Dispatcher::enlist(Flight& flight) {
+    if (!flight.is_copy()) return queue_.add(flight);
+    workers_.at(flight.spec.only_worker).waiting_copies.insert(flight.id);
+    ++copies_;
+}
+
+// It waits no more, if it did.
+void Dispatcher::unlist(Flight& flight) {
+    if (!flight.is_copy()) return queue_.remove(flight);
+    const auto worker = workers_.find(flight.spec.only_worker);
+    if (worker != workers_.end()) worker->second.waiting_copies.erase(flight.id);
+}
+
+// The server's figures are of what clients asked for.
+void Dispatcher::count(const Flight& flight, Counter counter, uint64_t times) {
+    if (!flight.is_copy()) board_.count(counter, times);
+}
+
+void Dispatcher::record_ns(const Flight& flight, Histogram histogram, uint64_t ns) {
+    if (!flight.is_copy()) board_.record_ns(histogram, ns);
 }
 
 void Dispatcher::cancel(uint64_t flight, uint64_t now_ns) {
@@ -79,9 +102,9 @@ void Dispatcher::drop(uint64_t id, Counter outcome, uint64_t now_ns) {
     if (flight == nullptr) return;
     take_from_worker(*flight, /*tell_worker=*/true);
     const auto dropped = extract(id);
-    board_.count(outcome);
+    count(*dropped, outcome);
     if (outcome == Counter::kGenerationsFinished) note_end(*dropped, now_ns);
-    board_.record_ns(Histogram::kEndToEndSeconds, now_ns - dropped->admitted_ns);
+    record_ns(*dropped, Histogram::kEndToEndSeconds, now_ns - dropped->admitted_ns);
     show_gauges();
 }
 
@@ -141,7 +164,7 @@ void Dispatcher::mark_dirty(Flight& flight) {
 
 // From here on no record counts for it. Its sink hears of the end behind its last tokens.
 void Dispatcher::mark_ended(Flight& flight, EndReason reason) {
-    queue_.remove(flight);
+    unlist(flight);
     flight.has_ended = true;
     flight.end = reason;
     mark_dirty(flight);
@@ -164,9 +187,9 @@ void Dispatcher::tell(uint64_t id, uint64_t now_ns) {
     if (!tell_news(id)) return;
     if (!flight->has_ended) return;
     const auto ended = extract(id);
-    board_.count(outcome_of(ended->end));
+    count(*ended, outcome_of(ended->end));
     note_end(*ended, now_ns);
-    board_.record_ns(Histogram::kEndToEndSeconds, now_ns - ended->admitted_ns);
+    record_ns(*ended, Histogram::kEndToEndSeconds, now_ns - ended->admitted_ns);
     ended->sink->on_end(ended->end);
 }
 
@@ -176,6 +199,10 @@ bool Dispatcher::tell_news(uint64_t id) {
     FlightSink& sink = *flight->sink;
     if (const auto start = std::exchange(flight->fresh_start, std::nullopt)) {
         sink.on_started(*start);
+        if ((flight = find(id)) == nullptr) return false;
+    }
+    if (std::exchange(flight->has_fresh_device, false)) {
+        sink.on_device_changed();
         if ((flight = find(id)) == nullptr) return false;
     }
     if (!flight->fresh_scores.tokens.empty()) {
@@ -198,7 +225,7 @@ bool Dispatcher::tell_news(uint64_t id) {
 
 // How long answers are and take, as running means of about the last sixteen.
 void Dispatcher::note_end(const Flight& flight, uint64_t now_ns) {
-    if (flight.dispatched_ns == 0) return;
+    if (flight.dispatched_ns == 0 || flight.is_copy()) return;
     Pace& pace = paces_[flight.spec.model_key];
     const auto service_ns = static_cast<double>(now_ns - flight.dispatched_ns);
     const bool is_first = pace.mean_service_ns == 0;
@@ -212,7 +239,8 @@ std::unique_ptr<Flight> Dispatcher::extract(uint64_t id) {
     auto node = flights_.extract(id);
     BITNETD_CHECK(!node.empty());
     std::unique_ptr<Flight> flight = std::move(node.mapped());
-    queue_.remove(*flight);
+    unlist(*flight);
+    if (flight->is_copy()) --copies_;
     deadlines_.erase({flight->spec.deadline_ns, id});
     return flight;
 }
@@ -238,18 +266,17 @@ bool Dispatcher::has_records() noexcept {
 uint64_t Dispatcher::wake_at_ns(uint64_t now_ns) const {
     uint64_t at = deadlines_.empty() ? UINT64_MAX : deadlines_.begin()->first;
     if (is_pumping_) at = std::min(at, now_ns + kPumpIntervalNs);
-    if (queue_.size() > 0) {
-        for (const auto& [incarnation, worker] : workers_) {
-            if (worker.paused_until_ns > now_ns) at = std::min(at, worker.paused_until_ns);
-            if (!worker.port->is_ready()) at = std::min(at, now_ns + kReadyIntervalNs);
-        }
+    for (const auto& [incarnation, worker] : workers_) {
+        if (queue_.size() == 0 && worker.waiting_copies.empty()) continue;
+        if (worker.paused_until_ns > now_ns) at = std::min(at, worker.paused_until_ns);
+        if (!worker.port->is_ready()) at = std::min(at, now_ns + kReadyIntervalNs);
     }
     return at;
 }
 
 void Dispatcher::show_gauges() {
     board_.set_gauge(Gauge::kQueueDepth, queue_.size());
-    board_.set_gauge(Gauge::kActiveRequests, flights_.size());
+    board_.set_gauge(Gauge::kActiveRequests, active());
 }
 
 }  // namespace bitnetd::frontend

@@ -37,6 +37,7 @@ struct WorkerFacts {
     uint32_t credits = 0;         // flights this frontend may have on it at once
     std::string device;           // "cpu:0"
     std::string kernel_isa = "";  // "avx512vnni"
+    bool is_canary = false;       // on trial: copies, and flights that may use it
 };
 
 class Dispatcher {
@@ -44,7 +45,8 @@ class Dispatcher {
     // `board` is this process's own and outlives the dispatcher.
     Dispatcher(shm::BoardWriter& board, size_t queue_depth_max);
 
-    // Admission. `sink` lives until on_end() or cancel(). Nothing: the queue is full.
+    // Admission. `sink` lives until on_end() or cancel(). Nothing: the queue is full, or of a copy,
+    // its worker is not there. A copy takes no place in the queue: it waits at its worker.
     std::optional<uint64_t> submit(FlightSpec spec, FlightSink& sink, uint64_t now_ns);
     // Both: the sink hears no more, the worker is told, unknown ids are ignored.
     void cancel(uint64_t flight, uint64_t now_ns);    // the client is gone
@@ -57,6 +59,10 @@ class Dispatcher {
     // After a supervisor's restart: workers that are not among these died meanwhile.
     void keep_workers(const std::set<uint64_t>& incarnations, uint64_t now_ns);
     bool knows_worker(uint64_t incarnation) const { return workers_.contains(incarnation); }
+    // A canary becomes a worker like any other. Unknown ones are ignored.
+    void promote_worker(uint64_t incarnation, uint64_t now_ns);
+    // Whether a canary would have a flight at once.
+    bool has_place(uint64_t incarnation, uint64_t now_ns) const;
     // Its waiting flights end once no worker of it is left.
     void remove_model(uint64_t model_key, uint64_t now_ns);
 
@@ -72,7 +78,8 @@ class Dispatcher {
     // When poll() must be called next at the latest, even if no doorbell rings.
     uint64_t wake_at_ns(uint64_t now_ns) const;
 
-    size_t active() const { return flights_.size(); }
+    size_t active() const { return flights_.size() - copies_; }
+    size_t copies() const { return copies_; }
     size_t waiting() const { return queue_.size(); }
     size_t room() const {
         return queue_.size() < queue_depth_max_ ? queue_depth_max_ - queue_.size() : 0;
@@ -105,7 +112,8 @@ class Dispatcher {
     struct Worker {
         WorkerFacts facts;
         std::unique_ptr<WorkerPort> port;
-        std::set<uint64_t> flights;  // ids, so in order of admission
+        std::set<uint64_t> flights;         // ids, so in order of admission
+        std::set<uint64_t> waiting_copies;  // ids
         PrefixMemory prefixes;
         uint64_t unbegun_tokens = 0;   // of its flights that have not started
         uint64_t paused_until_ns = 0;  // it said busy
@@ -122,6 +130,12 @@ class Dispatcher {
         double mean_service_ns = 0;  // from dispatch to end; 0: none has ended
     };
 
+    void enlist(Flight& flight);
+    void unlist(Flight& flight);
+    void count(const Flight& flight, Counter counter, uint64_t times = 1);
+    void record_ns(const Flight& flight, Histogram histogram, uint64_t ns);
+    void note_device(Flight& flight, const Worker& worker);
+
     void take_started(Worker& worker, const shm::StartedRecord& record, uint64_t now_ns);
     void take_token(Worker& worker, const shm::TokenRecord& record,
                     std::span<const shm::Alternative> alternatives, uint64_t now_ns);
@@ -135,6 +149,7 @@ class Dispatcher {
 
     bool drain(Worker& worker, uint64_t now_ns);
     void retire(std::map<uint64_t, Worker>::iterator worker, shm::PeerEnd end, uint64_t now_ns);
+    void end_copies(std::set<uint64_t> ids);
     void count_death(Flight& flight, uint64_t now_ns);
     void tell_sinks(uint64_t now_ns);
     void tell(uint64_t flight, uint64_t now_ns);
@@ -143,11 +158,17 @@ class Dispatcher {
     void end_orphans(uint64_t model_key, EndReason reason);
 
     void assign(uint64_t now_ns);
+    void assign_copies(Worker& worker, uint64_t now_ns);
     void assign_alone(uint64_t model_key, uint64_t now_ns);
     Worker* choose(const Flight& flight, uint64_t now_ns);
     bool has_pages(const Worker& worker, const WorkerLoad& load, const Flight& flight) const;
     uint64_t expected_tokens(const Flight& flight) const;
-    bool may_take(const Worker& worker, const Flight& flight, uint64_t now_ns) const;
+    static bool is_open(const Worker& worker, uint64_t now_ns);
+    static bool may_take(const Worker& worker, const Flight& flight, uint64_t now_ns);
+    // Who asks for figures of the model means workers that take its flights: no canary.
+    static bool serves(const Worker& worker, uint64_t model_key) {
+        return worker.facts.model_key == model_key && !worker.facts.is_canary;
+    }
     void dispatch(Flight& flight, Worker& worker, uint64_t now_ns);
 
     Flight* current(const Worker& worker, uint64_t flight, uint32_t attempt);
@@ -169,6 +190,7 @@ class Dispatcher {
     std::set<uint64_t> models_gone_;
     std::vector<uint64_t> dirty_;  // flights with news for their sink
     WaitingQueue queue_;
+    size_t copies_ = 0;               // of flights_
     std::map<uint64_t, Pace> paces_;  // by model key
     Quarantine quarantine_;
     bool is_pumping_ = false;  // some request ring was full

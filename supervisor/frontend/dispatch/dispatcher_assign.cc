@@ -21,9 +21,22 @@ bool is_preferred(DevicePreference preference, const std::string& device) {
 
 }  // namespace
 
-bool Dispatcher::may_take(const Worker& worker, const Flight& flight, uint64_t now_ns) const {
-    return worker.facts.model_key == flight.spec.model_key && !worker.is_draining &&
-           !worker.is_broken && worker.paused_until_ns <= now_ns && worker.port->is_ready();
+bool Dispatcher::is_open(const Worker& worker, uint64_t now_ns) {
+    return !worker.is_draining && !worker.is_broken && worker.paused_until_ns <= now_ns &&
+           worker.port->is_ready();
+}
+
+bool Dispatcher::may_take(const Worker& worker, const Flight& flight, uint64_t now_ns) {
+    return worker.facts.model_key == flight.spec.model_key &&
+           (!worker.facts.is_canary || flight.spec.may_use_canary) && is_open(worker, now_ns);
+}
+
+bool Dispatcher::has_place(uint64_t incarnation, uint64_t now_ns) const {
+    const auto found = workers_.find(incarnation);
+    if (found == workers_.end()) return false;
+    const Worker& worker = found->second;
+    return worker.reserved_for == 0 && worker.flights.size() < worker.facts.credits &&
+           is_open(worker, now_ns);
 }
 
 // How many tokens a flight will probably draw: as many as others did, if it may.
@@ -45,8 +58,9 @@ bool Dispatcher::has_pages(const Worker& worker, const WorkerLoad& load,
 }
 
 // The worker on which the flight is expected to finish first, what it may still have of the prompt
-// counted; the preferred device before others, but any rather than none. Workers that are not
-// measured come first, the least loaded of them.
+// counted. Before that: a canary that may have it, then the device it began on (whose floats are
+// the same), then the preferred one, but any rather than none. Workers that are not measured come
+// first, the least loaded of them.
 Dispatcher::Worker* Dispatcher::choose(const Flight& flight, uint64_t now_ns) {
     Worker* best = nullptr;
     const auto rank = [this, &flight](const Worker& worker, const WorkerLoad& load) {
@@ -58,10 +72,13 @@ Dispatcher::Worker* Dispatcher::choose(const Flight& flight, uint64_t now_ns) {
             .own_tokens = expected_tokens(flight)};
         const double share =
             static_cast<double>(worker.flights.size()) / static_cast<double>(worker.facts.credits);
-        return std::tuple(!is_preferred(flight.spec.device, worker.facts.device),
+        const bool is_elsewhere =
+            flight.started && device_class(worker.facts.device) != device_class(flight.device);
+        return std::tuple(!worker.facts.is_canary, is_elsewhere,
+                          !is_preferred(flight.spec.device, worker.facts.device),
                           finish_ns(load, work), share, worker.facts.slot);
     };
-    std::optional<std::tuple<bool, uint64_t, double, uint32_t>> best_rank;
+    std::optional<std::tuple<bool, bool, bool, uint64_t, double, uint32_t>> best_rank;
     for (auto& [incarnation, worker] : workers_) {
         if (worker.reserved_for != 0 || worker.flights.size() >= worker.facts.credits) continue;
         if (!may_take(worker, flight, now_ns)) continue;
@@ -76,7 +93,6 @@ Dispatcher::Worker* Dispatcher::choose(const Flight& flight, uint64_t now_ns) {
 }
 
 void Dispatcher::assign(uint64_t now_ns) {
-    if (queue_.size() == 0) return;
     for (const uint64_t model_key : queue_.models()) {
         assign_alone(model_key, now_ns);
         while (Flight* flight = queue_.next(model_key)) {
@@ -84,6 +100,19 @@ void Dispatcher::assign(uint64_t now_ns) {
             if (worker == nullptr) break;
             dispatch(*flight, *worker, now_ns);
         }
+    }
+    if (copies_ == 0) return;
+    for (auto& [incarnation, worker] : workers_)
+        assign_copies(worker, now_ns);
+}
+
+// Behind all that clients wait for.
+void Dispatcher::assign_copies(Worker& worker, uint64_t now_ns) {
+    while (!worker.waiting_copies.empty() && has_place(worker.facts.incarnation, now_ns)) {
+        Flight& flight = *find(*worker.waiting_copies.begin());
+        if (!has_pages(worker, worker.port->load(), flight)) return;
+        worker.waiting_copies.erase(flight.id);
+        dispatch(flight, worker, now_ns);
     }
 }
 
@@ -118,7 +147,7 @@ void Dispatcher::dispatch(Flight& flight, Worker& worker, uint64_t now_ns) {
     flight.unbegun_tokens = flight.next_position();
     worker.unbegun_tokens += flight.unbegun_tokens;
     worker.prefixes.add(flight.prefix_names);
-    if (flight.attempt == 1) {
+    if (flight.attempt == 1 && !flight.is_copy()) {
         DrainMeter& departures = paces_[flight.spec.model_key].departures;
         const bool has_waited = now_ns > flight.admitted_ns;
         has_waited ? departures.departed(now_ns) : departures.was_empty();
@@ -133,7 +162,7 @@ uint64_t Dispatcher::pace_ns(uint64_t model_key, uint64_t now_ns) const {
     // As many leave as can be there at once, in the time that they take.
     uint64_t places = 0;
     for (const auto& [incarnation, worker] : workers_) {
-        if (worker.facts.model_key == model_key) places += worker.facts.credits;
+        if (serves(worker, model_key)) places += worker.facts.credits;
     }
     const auto service_ns = static_cast<uint64_t>(found->second.mean_service_ns);
     return found->second.departures.pace_ns(places == 0 ? 0 : service_ns / places, now_ns);
@@ -143,7 +172,7 @@ uint64_t Dispatcher::wait_ns(uint64_t model_key, Priority priority, uint64_t now
     const size_t ahead = queue_.ahead(model_key, priority, now_ns);
     if (ahead == 0) {
         for (const auto& [incarnation, worker] : workers_) {
-            if (worker.facts.model_key != model_key || worker.is_draining) continue;
+            if (!serves(worker, model_key) || worker.is_draining) continue;
             if (worker.reserved_for != 0 || worker.paused_until_ns > now_ns) continue;
             if (worker.flights.size() < worker.facts.credits && worker.port->is_ready()) return 0;
         }
@@ -160,7 +189,7 @@ uint64_t Dispatcher::prefill_ns(uint64_t model_key, std::span<const uint32_t> pr
     const std::vector<uint64_t> names = prefix_names(prompt);
     std::optional<uint64_t> least;
     for (const auto& [incarnation, worker] : workers_) {
-        if (worker.facts.model_key != model_key) continue;
+        if (!serves(worker, model_key)) continue;
         const uint64_t known = worker.prefixes.tokens_known(names);
         const uint64_t took_ns = (prompt.size() - known) * worker.port->load().row_ns;
         least = std::min(least.value_or(took_ns), took_ns);
@@ -171,8 +200,7 @@ uint64_t Dispatcher::prefill_ns(uint64_t model_key, std::span<const uint32_t> pr
 bool Dispatcher::has_ready_worker(uint64_t model_key) const {
     return std::any_of(workers_.begin(), workers_.end(), [model_key](const auto& entry) {
         const Worker& worker = entry.second;
-        return worker.facts.model_key == model_key && !worker.is_draining &&
-               worker.port->is_ready();
+        return serves(worker, model_key) && !worker.is_draining && worker.port->is_ready();
     });
 }
 

@@ -95,15 +95,29 @@ void Dispatcher::keep_workers(const std::set<uint64_t>& incarnations, uint64_t n
         remove_worker(incarnation, shm::PeerEnd::kKilled, now_ns);
 }
 
+void Dispatcher::promote_worker(uint64_t incarnation, uint64_t now_ns) {
+    const auto found = workers_.find(incarnation);
+    if (found == workers_.end() || !found->second.facts.is_canary) return;
+    found->second.facts.is_canary = false;
+    log::info("canary_promoted",
+              {{"worker", found->second.facts.slot}, {"incarnation", incarnation}});
+    assign(now_ns);
+}
+
 void Dispatcher::retire(std::map<uint64_t, Worker>::iterator at, shm::PeerEnd end,
                         uint64_t now_ns) {
     Worker& worker = at->second;
     const std::set<uint64_t> lost = std::move(worker.flights);
     worker.flights.clear();
+    end_copies(worker.waiting_copies);
     for (const uint64_t id : lost) {
         Flight& flight = *find(id);
         flight.worker = 0;
         flight.unbegun_tokens = 0;
+        if (flight.is_copy()) {
+            end_copies({id});
+            continue;
+        }
         if (end == shm::PeerEnd::kOwnFault && worker.port->is_in_step_plan(id)) {
             count_death(flight, now_ns);
         }
@@ -117,6 +131,12 @@ void Dispatcher::retire(std::map<uint64_t, Worker>::iterator at, shm::PeerEnd en
     const uint64_t model_key = worker.facts.model_key;
     workers_.erase(at);
     if (models_gone_.contains(model_key)) end_orphans(model_key, EndReason::kModelGone);
+}
+
+void Dispatcher::end_copies(std::set<uint64_t> ids) {
+    for (const uint64_t id : ids) {
+        if (Flight& copy = *find(id); !copy.has_ended) mark_ended(copy, EndReason::kCanaryGone);
+    }
 }
 
 // A death of the worker's own doing while it worked on this flight. A token since the last counted
@@ -161,8 +181,9 @@ void Dispatcher::take_started(Worker& worker, const shm::StartedRecord& record, 
     Flight* flight = current(worker, record.flight, record.attempt);
     if (flight == nullptr) return;
     worker.unbegun_tokens -= std::exchange(flight->unbegun_tokens, 0);
-    if (flight->started) return;
+    if (flight->started) return note_device(*flight, worker);
     flight->started = true;
+    flight->device = worker.facts.device;
     FlightStart start;
     start.device = worker.facts.device;
     start.worker = worker.facts.incarnation;
@@ -171,9 +192,18 @@ void Dispatcher::take_started(Worker& worker, const shm::StartedRecord& record, 
     start.queue_ns = elapsed_ns(flight->admitted_ns, admitted_ns);
     start.prefill_done_ns = std::min(record.prefill_done_ns, now_ns);
     start.prefill_ns = elapsed_ns(admitted_ns, start.prefill_done_ns);
-    board_.record_ns(Histogram::kQueueSeconds, start.queue_ns);
+    record_ns(*flight, Histogram::kQueueSeconds, start.queue_ns);
     flight->fresh_start = std::move(start);
     mark_dirty(*flight);
+}
+
+// Of another device the floats may round otherwise: whoever compares texts wants to know.
+void Dispatcher::note_device(Flight& flight, const Worker& worker) {
+    const std::string& device = worker.facts.device;
+    if (flight.device_changed || device_class(device) == device_class(flight.device)) return;
+    flight.device_changed = flight.has_fresh_device = true;
+    mark_dirty(flight);
+    log::info("flight_moved_device", {{"from", flight.device}, {"to", device}});
 }
 
 void Dispatcher::take_token(Worker& worker, const shm::TokenRecord& record,
@@ -196,12 +226,13 @@ void Dispatcher::take_token(Worker& worker, const shm::TokenRecord& record,
     flight->produced_since_death = true;
     if (flight->first_token_ns == 0) {
         flight->first_token_ns = now_ns;
-        board_.record_ns(Histogram::kFirstTokenSeconds, elapsed_ns(flight->admitted_ns, now_ns));
+        record_ns(*flight, Histogram::kFirstTokenSeconds, elapsed_ns(flight->admitted_ns, now_ns));
     } else {
-        board_.record_ns(Histogram::kInterTokenSeconds, elapsed_ns(flight->last_token_ns, now_ns));
+        record_ns(*flight, Histogram::kInterTokenSeconds,
+                  elapsed_ns(flight->last_token_ns, now_ns));
     }
     flight->last_token_ns = now_ns;
-    board_.count(Counter::kGeneratedTokens);
+    count(*flight, Counter::kGeneratedTokens);
     mark_dirty(*flight);
 
     const bool is_full = flight->next_position() >= flight->spec.position_limit;
@@ -266,12 +297,17 @@ void Dispatcher::take_embedding(Worker& worker, const shm::EmbeddingRecord& reco
 
 void Dispatcher::take_give_back(Worker& worker, const shm::GiveBackRecord& record,
                                 uint64_t now_ns) {
-    if (record.reason == shm::GiveBackReason::kDraining) worker.is_draining = true;
+    if (record.reason == shm::GiveBackReason::kDraining) {
+        worker.is_draining = true;
+        end_copies(worker.waiting_copies);
+    }
     Flight* flight = current(worker, record.flight, record.attempt);
     if (flight == nullptr) return;
     take_from_worker(*flight, /*tell_worker=*/false);
     worker.paused_until_ns = now_ns + kBusyPauseNs;
-    queue_.put_back(*flight);
+    if (!flight->is_copy()) return queue_.put_back(*flight);
+    worker.waiting_copies.insert(flight->id);
+    if (worker.is_draining) end_copies({flight->id});
 }
 
 void Dispatcher::take_failed(Worker& worker, const shm::FailedRecord& record) {

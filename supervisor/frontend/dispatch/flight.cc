@@ -38,8 +38,14 @@ std::string_view to_string(EndReason reason) {
             return "model_gone";
         case EndReason::kShutdown:
             return "shutdown";
+        case EndReason::kCanaryGone:
+            return "canary_gone";
     }
     return "unknown";
+}
+
+std::string_view device_class(std::string_view device) {
+    return device.starts_with("cpu") ? "cpu" : device;
 }
 
 PromptDigest digest_of(std::span<const uint32_t> prompt) {

@@ -52,6 +52,12 @@ struct FlightSpec {
     Priority priority = Priority::kNormal;
     DevicePreference device = DevicePreference::kAuto;
     uint64_t deadline_ns = UINT64_MAX;  // monotonic
+
+    // A copy, whose output nobody reads: it runs on this worker (an incarnation) or not at all, and
+    // no figure of the server counts it. 0: any worker of the model.
+    uint64_t only_worker = 0;
+    // Of the share of requests that a canary serves: it has one first, while it has a place.
+    bool may_use_canary = false;
 };
 
 // Why a flight ended.
@@ -65,6 +71,7 @@ enum class EndReason : uint8_t {
     kInternal,     // a worker refused or garbled it
     kModelGone,    // the model left and no worker of it remains
     kShutdown,     // this process ends
+    kCanaryGone,   // a copy's worker went
 };
 std::string_view to_string(EndReason reason);
 
@@ -115,6 +122,8 @@ class FlightSink {
     virtual ~FlightSink() = default;
     virtual void on_started(const FlightStart& start) noexcept = 0;
     virtual void on_end(EndReason reason) noexcept = 0;
+    // It goes on on another device than it began on, whose floats may differ. At most once.
+    virtual void on_device_changed() noexcept {}
 
     // Of these a sink hears what its flight asked for.
     // Generated tokens; all scores of the prompt were told before.
@@ -124,6 +133,9 @@ class FlightSink {
     // With kWantEmbedding: the next of its values, each once, in order; not normalised.
     virtual void on_embedding(std::span<const float>) noexcept {}
 };
+
+// "cpu:0" is a worker's place, "cpu" what it computes on; of several GPUs the number matters.
+std::string_view device_class(std::string_view device);
 
 // 128 bits that name a prompt without telling it.
 struct PromptDigest {
@@ -163,9 +175,12 @@ struct Flight {
     uint64_t first_token_ns = 0;
     uint64_t last_token_ns = 0;
     bool started = false;
+    std::string device;           // that it began on
+    bool device_changed = false;  // it has left it since
 
     // What arrived in this turn of the loop and has not reached the sink.
     std::optional<FlightStart> fresh_start;
+    bool has_fresh_device = false;
     FreshTokens fresh_scores;
     std::vector<float> fresh_values;
     FreshTokens fresh;
@@ -177,6 +192,7 @@ struct Flight {
     uint32_t next_position() const {
         return prompt_count() + static_cast<uint32_t>(produced.size());
     }
+    bool is_copy() const { return spec.only_worker != 0; }
     bool draws_tokens() const { return prompt_count() < spec.position_limit; }
     // Of the next attempt. Scores that are all there are not asked for again: a prompt to be scored
     // is computed as a whole, one that is not may be in the prefix cache.

@@ -29,6 +29,10 @@ Result<void> FrontendProcess::take_message(shm::Message message) {
             return take_peer(std::move(message));
         case shm::MessageType::kPeerGone:
             return take_peer_gone(message);
+        case shm::MessageType::kCanary:
+            return take_canary(message);
+        case shm::MessageType::kPromoted:
+            return take_promoted(message);
         case shm::MessageType::kKnownPeers:
             return take_known_peers(message);
         case shm::MessageType::kOrderAnswer:
@@ -127,6 +131,7 @@ Result<void> FrontendProcess::take_peer(shm::Message message) {
     facts.slot = peer.slot;
     facts.credits = peer.credits;
     facts.device = std::string(shm::field_text(peer.device));
+    facts.is_canary = peer.is_canary != 0;
     facts.kernel_isa = std::string(shm::field_text(peer.kernel_isa));
     BITNETD_ASSIGN(auto link, WorkerLink::open(std::move(message), link_.incarnation()));
     dispatcher_.add_worker(std::move(facts), std::move(link), monotonic_ns());
@@ -136,6 +141,18 @@ Result<void> FrontendProcess::take_peer(shm::Message message) {
 Result<void> FrontendProcess::take_peer_gone(const shm::Message& message) {
     BITNETD_ASSIGN(const auto gone, message.as<shm::PeerGoneMessage>());
     dispatcher_.remove_worker(gone.incarnation, gone.end, monotonic_ns());
+    return {};
+}
+
+Result<void> FrontendProcess::take_canary(const shm::Message& message) {
+    BITNETD_ASSIGN(const auto canary, message.as<shm::CanaryMessage>());
+    if (!draining_) api_.canary().take(canary);
+    return {};
+}
+
+Result<void> FrontendProcess::take_promoted(const shm::Message& message) {
+    BITNETD_ASSIGN(const auto canary, message.as<shm::IncarnationMessage>());
+    dispatcher_.promote_worker(canary.incarnation, monotonic_ns());
     return {};
 }
 

@@ -147,6 +147,11 @@ void FrontendProcess::tell_supervisor(shm::MessageType type, const T& value) {
     watch_control();
 }
 
+void FrontendProcess::report_canary() {
+    if (const auto report = api_.canary().take_report(monotonic_ns()))
+        tell_supervisor(shm::MessageType::kCanaryReport, *report);
+}
+
 Result<void> FrontendProcess::send_order(const shm::OrderMessage& order) {
     auto sent = link_.channel().send(shm::MessageType::kOrder, order);
     watch_control();
@@ -190,6 +195,7 @@ void FrontendProcess::on_doorbell(uv_poll_t*, int, int) noexcept {}
 void FrontendProcess::on_prepare(uv_prepare_t* handle) noexcept {
     auto& self = *static_cast<FrontendProcess*>(handle->data);
     self.api_.end_turn();
+    self.report_canary();
     self.release_models();
     self.set_wake_timer(monotonic_ns());
     self.link_.doorbell().prepare_sleep();
@@ -224,7 +230,7 @@ void FrontendProcess::on_heartbeat(uv_timer_t* handle) noexcept {
     self.link_.board().heartbeat(now_ns);
     self.admission_.observe(now_ns);
     self.machine_.observe(now_ns);
-    self.api_.observe(now_ns);
+    self.api_.observe(now_ns, self.draining_.has_value());
     self.show_http_stats();
 }
 
@@ -256,6 +262,7 @@ void FrontendProcess::drain(http::Drain why, int exit_code) {
     exit_code_ = exit_code;
     const bool is_rolled = why == http::Drain::kRolled;
     log::info("draining", {{"rolled", is_rolled}, {"generations", api_.active()}});
+    api_.canary().stop();  // the successor goes on with it
     const uint64_t now_ns = monotonic_ns();
     if (!is_rolled) admission_.begin_drain(now_ns);
     link_.board().set_state(shm::ProcessState::kDraining, now_ns);

@@ -51,6 +51,8 @@ class FrontendProcess final : private OrderSender {
     Result<void> take_peer(shm::Message message);
     Result<void> take_peer_gone(const shm::Message& message);
     Result<void> take_model_standing(const shm::Message& message);
+    Result<void> take_promoted(const shm::Message& message);
+    Result<void> take_canary(const shm::Message& message);
     Result<void> take_known_peers(const shm::Message& message);
     Result<void> take_hand_over(shm::Message message);
     Result<void> take_predecessor(shm::Message message);
@@ -74,6 +76,7 @@ class FrontendProcess final : private OrderSender {
     void tell_supervisor(shm::MessageType type, const T& value);
     Result<void> send_order(const shm::OrderMessage& order) override;
     void release_models();
+    void report_canary();
     void set_wake_timer(uint64_t now_ns);
     void show_http_stats();
     // kRolled: the server goes on without this process. kEnd: it does not, or nobody says so.

@@ -1,6 +1,7 @@
 // Goal: whatever workers do (die, give back, hang on to old attempts, come and go), every flight
 // ends
-//   exactly once, with exactly the tokens, scores and embedding of its undisturbed run.
+//   exactly once, with exactly the tokens, scores and embedding of its undisturbed run. A canary
+//   runs only what it may, and a copy that it does not end ends with it.
 // Method: random histories from a printed seed over a Dispatcher with scripted workers and a fake
 //   clock. A token is a pure function of the ids before it and the seed, a score and a value of the
 //   prompt and their place, so a wrong resumption shows. Replay: BITNETD_SEED=<seed>.
@@ -65,7 +66,7 @@ class Simulation {
     explicit Simulation(uint64_t seed) : random_(seed) {}
 
     void run() {
-        while (clients_.size() < 150 || dispatcher_.active() > 0) {
+        while (clients_.size() < 150 || dispatcher_.active() + dispatcher_.copies() > 0) {
             now_ns_ += pick(3 * kNsPerMs);
             turn();
             ASSERT_LT(++turns_, 200'000u) << "some flight never ends";
@@ -73,6 +74,8 @@ class Simulation {
         for (const auto& client : clients_)
             check(*client);
         EXPECT_GT(deaths_, 0u);
+        EXPECT_GT(copies_, 0u);
+        EXPECT_FALSE(dispatcher_.has_flights(1));
     }
 
   private:
@@ -87,15 +90,20 @@ class Simulation {
         for (auto& state : fenced_)
             work(*state);  // given up, but nobody told the process
         if (!live_.empty() && chance(4)) kill_one();
+        if (!canaries_.empty() && chance(2)) promote_one();
         if (!clients_.empty() && chance(1)) cancel_one();
         dispatcher_.poll(now_ns_);
+        for (const uint64_t canary : canaries_)
+            check_canary(*live_.at(canary));
     }
 
     void start_worker() {
         auto state = std::make_shared<FakeWorkerState>();
         const uint64_t incarnation = ++incarnations_;
-        dispatcher_.add_worker({incarnation, 1, 0, static_cast<uint32_t>(1 + pick(6)), "cpu:0"},
-                               std::make_unique<FakeWorker>(state), now_ns_);
+        WorkerFacts facts{incarnation, 1, 0, static_cast<uint32_t>(1 + pick(6)), "cpu:0"};
+        facts.is_canary = chance(30);
+        if (facts.is_canary) canaries_.insert(incarnation);
+        dispatcher_.add_worker(std::move(facts), std::make_unique<FakeWorker>(state), now_ns_);
         live_.emplace(incarnation, std::move(state));
     }
 
@@ -107,9 +115,13 @@ class Simulation {
         client->spec = pick_spec(std::move(prompt));
         client->spec.seed = random_();
         client->spec.priority = static_cast<Priority>(pick(3));
+        if (!canaries_.empty() && chance(30)) client->spec.only_worker = *canaries_.begin();
+        client->spec.may_use_canary = chance(20);
         const auto id = dispatcher_.submit(client->spec, client->sink, now_ns_);
         if (!id) return;  // the queue is full: refused, not lost
         client->id = *id;
+        copies_ += client->spec.only_worker != 0;
+        by_id_[*id] = client.get();
         clients_.push_back(std::move(client));
     }
 
@@ -197,10 +209,33 @@ class Simulation {
         const size_t kept = pick(state.published.size() + 1);
         state.published.resize(kept);
         ++deaths_;
-        dispatcher_.remove_worker(
-            victim->first, chance(50) ? shm::PeerEnd::kKilled : shm::PeerEnd::kDrained, now_ns_);
+        const uint64_t gone = victim->first;
+        if (chance(30)) {  // unseen by a supervisor that was away itself
+            std::set<uint64_t> others;
+            for (const auto& [incarnation, other] : live_)
+                if (incarnation != gone) others.insert(incarnation);
+            dispatcher_.keep_workers(others, now_ns_);
+        } else {
+            dispatcher_.remove_worker(
+                gone, chance(50) ? shm::PeerEnd::kKilled : shm::PeerEnd::kDrained, now_ns_);
+        }
         fenced_.push_back(victim->second);
+        canaries_.erase(victim->first);
         live_.erase(victim);
+    }
+
+    void promote_one() {
+        const uint64_t canary = *canaries_.begin();
+        canaries_.erase(canary);
+        dispatcher_.promote_worker(canary, now_ns_);
+    }
+
+    // Everything that it was ever sent.
+    void check_canary(const FakeWorkerState& state) {
+        for (const Assignment& work : state.submissions) {
+            const FlightSpec& spec = by_id_.at(work.flight)->spec;
+            ASSERT_TRUE(spec.may_use_canary || spec.only_worker != 0);
+        }
     }
 
     void cancel_one() {
@@ -210,10 +245,15 @@ class Simulation {
         dispatcher_.cancel(client.id, now_ns_);
     }
 
+    static bool has_lost_its_worker(const Client& client) {
+        return client.spec.only_worker != 0 &&
+               client.sink.ends == std::vector{EndReason::kCanaryGone};
+    }
+
     template <typename T>
     static void check_list(const Client& client, const std::vector<T>& got,
                            const std::vector<T>& expected) {
-        if (!client.cancelled) {
+        if (!client.cancelled && !has_lost_its_worker(client)) {
             ASSERT_EQ(got, expected);
             return;
         }
@@ -237,6 +277,7 @@ class Simulation {
             ASSERT_TRUE(client.sink.ends.empty());
             return;
         }
+        if (has_lost_its_worker(client)) return;
         const bool is_stop = !tokens.empty() && tokens.back() == kEndId;
         ASSERT_EQ(client.sink.ends, std::vector{is_stop ? EndReason::kStop : EndReason::kLength});
     }
@@ -248,7 +289,10 @@ class Simulation {
     std::vector<std::unique_ptr<Client>> clients_;
     std::map<uint64_t, std::shared_ptr<FakeWorkerState>> live_;
     std::vector<std::shared_ptr<FakeWorkerState>> fenced_;
+    std::set<uint64_t> canaries_;        // of live_
+    std::map<uint64_t, Client*> by_id_;  // of clients_
     uint64_t incarnations_ = 0;
+    size_t copies_ = 0;
     size_t deaths_ = 0;
     size_t turns_ = 0;
 };
