@@ -89,7 +89,7 @@ configure_file(${systemd_dir}/debian/changelog.in ${package_dir}/changelog.Debia
 bitnetd_compressed(share/doc/bitnetd ${package_dir}/changelog.Debian)
 install(FILES ${systemd_dir}/debian/copyright DESTINATION share/doc/bitnetd)
 install(FILES ${CMAKE_SOURCE_DIR}/README.md DESTINATION share/doc/bitnetd)
-if(TARGET bitnetd_docs)
+if(TARGET manual)
     set(docs_dir ${CMAKE_BINARY_DIR}/docs)
     bitnetd_compressed(share/man/man8 ${docs_dir}/bitnetd.8)
     bitnetd_compressed(share/man/man5 ${docs_dir}/bitnetd.toml.5)

@@ -4,27 +4,47 @@ import re
 import shutil
 import subprocess
 
-from steps import Failed, run, skip
+from steps import check, run, skip
 
+SYSTEMD = pathlib.Path(__file__).resolve().parents[2] / "systemd"
 PROGRAMS = ["bitnetd", "bitnetctl", "bitnet-shmdump", "bitnetd-frontend", "bitnetd-worker", "bitnetd-loader"]
 
 
-def build_deb(build, revision="1"):
-    """A .deb of what is built in `build`; skips where cpack cannot make one."""
+def _newest(paths):
+    return max(path.stat().st_mtime for path in paths if path.is_file())
+
+
+def build_deb(build):
+    """A .deb of what is built in `build`, made once; skips where cpack cannot make one."""
     for tool in ("cpack", "dpkg-deb", "dpkg-shlibdeps"):
         if shutil.which(tool) is None:
             skip(f"{tool} is not there to make the package")
-    missing = [name for name in PROGRAMS if not (build / "bin" / name).exists()]
+    programs = [build / "bin" / name for name in PROGRAMS]
+    missing = [path.name for path in programs if not path.exists()]
     if missing:
         skip(f"not built yet: {', '.join(missing)}")
-    folder = build / "package" / f"revision-{revision}"
-    shutil.rmtree(folder, ignore_errors=True)
-    run("cpack", "--config", str(build / "CPackConfig.cmake"), "-B", str(folder),
-        "-D", f"CPACK_DEBIAN_PACKAGE_RELEASE={revision}", cwd=build)
-    found = list(folder.glob("*.deb"))
-    if len(found) != 1:
-        raise Failed(f"cpack made {len(found)} packages in {folder}, expected 1")
-    return found[0]
+    folder = build / "package" / "tested"
+    made = list(folder.glob("*.deb"))
+    config = build / "CPackConfig.cmake"
+    inputs = [*programs, config, *SYSTEMD.rglob("*"), *(build / "docs").glob("*")]
+    if len(made) != 1 or made[0].stat().st_mtime <= _newest(inputs):
+        shutil.rmtree(folder, ignore_errors=True)
+        run("cpack", "--config", str(config), "-B", str(folder), cwd=build, timeout=900)
+        made = list(folder.glob("*.deb"))
+    check(len(made) == 1, f"cpack made {len(made)} packages in {folder}, expected 1")
+    return made[0]
+
+
+def with_revision(deb, revision, folder):
+    """The same package once more, as of a later Debian revision."""
+    content = pathlib.Path(folder) / f"revision-{revision}"
+    run("dpkg-deb", "--raw-extract", str(deb), str(content))
+    control = content / "DEBIAN/control"
+    version = field(deb, "Version").rsplit("-", 1)[0]
+    control.write_text(re.sub(r"(?m)^Version: .*", f"Version: {version}-{revision}", control.read_text()))
+    later = pathlib.Path(folder) / f"bitnetd_{version}-{revision}.deb"
+    run("dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(content), str(later))
+    return later
 
 
 def field(deb, name):

@@ -55,7 +55,7 @@ class Steps:
         started = time.monotonic()
         try:
             yield
-        except (Failed, OSError, subprocess.SubprocessError) as error:
+        except Exception as error:  # whatever it is, the next steps tell more
             self._failed.append(name)
             print(f"FAILED {name}: {error}", flush=True)
             if not isinstance(error, Failed):
