@@ -151,7 +151,9 @@ int serve(uv_loop_t* loop, Supervisor::Parts parts, Born born, const Settings& f
                                : supervisor.start();
     if (!started.ok()) return startup_error(started.error(), kExitInternal);
     if (born.upgrades) {
-        supervisor.roll_onto_this_binary();
+        if (auto begun = supervisor.roll_onto_this_binary(); !begun.ok()) {
+            log::error("upgrade_failed", {{"error", begun.error().message}});
+        }
     } else if (born.before && differs) {
         supervisor.on_hangup();
     }
@@ -165,7 +167,9 @@ Result<Supervisor::Parts> make_parts(const Settings& fresh, Born& born,
                                      uint64_t started_ns) {
     Settings settings = born.before ? settings_of_predecessor(born.before->snapshot, fresh) : fresh;
     BITNETD_ASSIGN(const std::string program, own_program());
-    BITNETD_ASSIGN(Executables programs, open_executables(folder_of(program)));
+    BITNETD_ASSIGN(Executables programs,
+                   born.before ? inherit_executables(born.inherited, folder_of(program))
+                               : open_executables(folder_of(program)));
     for (const std::string& device : worker_devices(settings.params))
         BITNETD_TRY(check_program_for(programs, device));
     BITNETD_ASSIGN(Listeners listeners,

@@ -61,6 +61,8 @@ std::vector<ParamRow> changed_rows(const Params& before, const Params& after);
 Result<void> set_param(Params& params, std::string_view section, std::string_view name,
                        std::string_view text);
 
+bool is_param(std::string_view section, std::string_view name);
+
 // Empties a list parameter, so that a later source replaces an earlier one's list.
 void clear_list(Params& params, std::string_view section, std::string_view name);
 
@@ -73,6 +75,8 @@ Result<void> read_environment(Params& params, ParamOrigins& origins, char** envi
 
 // "section.name=value" lines, lists one line per element; parse_settings() reads them back.
 std::string print_settings(const Params& params);
+// Rows that this build does not know are passed over: the supervisor may be of a later one, which
+// rolls its children after itself.
 Result<Params> parse_settings(std::string_view lines);
 
 }  // namespace bitnetd

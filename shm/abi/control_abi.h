@@ -53,6 +53,7 @@ enum class MessageType : uint16_t {
     kLogLevel = 24,       // text: debug, info, warn or error
     kReopenLogs = 25,     // fds: the new standard error
     kPromoted = 26,       // IncarnationMessage: the canary is a worker like any other -> frontend
+    kSelfTest = 27,       // SelfTestMessage                                           -> frontend
 
     // child -> supervisor
     kReady = 32,          // ReadyMessage
@@ -65,6 +66,7 @@ enum class MessageType : uint16_t {
     kModelReleased = 39,  // ModelKeyMessage: no generation here needs it any more   <- frontend
     kCanaryReport = 40,   // CanaryReportMessage                                     <- frontend
     kOrder = 41,          // OrderMessage: what an operator asked over HTTP          <- frontend
+    kSelfTestDone = 42,   // SelfTestDoneMessage                                     <- frontend
 
     // frontend -> its successor, on the channel of kHandOver and kPredecessor
     kConnection = 44,  // nothing               fds: 1 .. kControlFdsMax idle client connections

@@ -69,6 +69,33 @@ struct CanaryReportMessage {
 };
 static_assert(sizeof(CanaryReportMessage) == 72);
 
+// --- self-test -----------------------------------------------------------------------------------
+
+inline constexpr uint32_t kTestPromptsMax = 5;
+inline constexpr uint32_t kTestPromptBytes = 256;
+
+// Computes each prompt on that worker, greedily and a few tokens long, before any client's request
+// may: with the frontend's tokenizer, over the rings, as everything later. Each must give a token,
+// of finite numbers.
+struct SelfTestMessage {
+    uint64_t rollout;
+    uint64_t worker;  // incarnation
+    uint64_t model_key;
+    uint32_t count;  // 1 .. kTestPromptsMax
+    uint32_t reserved;
+    char prompts[kTestPromptsMax][kTestPromptBytes];
+};
+static_assert(sizeof(SelfTestMessage) == 32 + kTestPromptsMax * kTestPromptBytes);
+
+struct SelfTestDoneMessage {
+    uint64_t rollout;
+    uint64_t worker;
+    uint32_t failed;  // 1: text says which prompt and how
+    uint32_t reserved;
+    char text[232];
+};
+static_assert(sizeof(SelfTestDoneMessage) == 256);
+
 // --- rollouts ------------------------------------------------------------------------------------
 
 enum class RolloutKind : uint32_t {
@@ -138,16 +165,16 @@ enum class OrderKind : uint32_t { kLoad = 1, kSwap = 2, kRollback = 3, kRemove =
 struct OrderMessage {
     uint64_t request;  // the sender's number, repeated in the answer
     OrderKind kind;
-    SwapStrategy strategy;         // of kSwap; 0: what rollout.strategy says
-    uint32_t rollback_on_failure;  // 0: a failure leaves things as they are then
-    uint32_t timeout_s;            // 0: the configured limit
-    float accuracy_min;            // 0: model.accuracy_min; below: refused
-    uint32_t test_prompts;         // how many of prompts[] are set, <= 5
-    char model[128];               // id
-    char path[512];                // of kLoad, kSwap
-    char prompts[5][256];          // self-test: each must give a token, and finite numbers
+    SwapStrategy strategy;                            // of kSwap; 0: what rollout.strategy says
+    uint32_t rollback_on_failure;                     // 0: a failure leaves things as they are then
+    uint32_t timeout_s;                               // 0: the configured limit
+    float accuracy_min;                               // 0: model.accuracy_min; below: refused
+    uint32_t test_prompts;                            // how many of prompts[] are set, <= 5
+    char model[128];                                  // id
+    char path[512];                                   // of kLoad, kSwap
+    char prompts[kTestPromptsMax][kTestPromptBytes];  // self-test
 };
-static_assert(sizeof(OrderMessage) == 32 + 128 + 512 + 5 * 256);
+static_assert(sizeof(OrderMessage) == 32 + 128 + 512 + kTestPromptsMax * kTestPromptBytes);
 
 enum class OrderError : uint32_t {
     kNone = 0,

@@ -69,7 +69,7 @@ class Supervisor final : public Operator,
     // Instead of start(): everything runs already. The listeners were taken from it before.
     Result<void> take_over(const SupervisorSnapshot& snapshot, Inherited& inherited);
     // After take_over() of a process that this one was executed in place of.
-    void roll_onto_this_binary();
+    Result<void> roll_onto_this_binary();
     // The control socket, which a successor serves on.
     void note_control(int listening_fd) { control_fd_ = listening_fd; }
 
@@ -146,6 +146,7 @@ class Supervisor final : public Operator,
     void retire_leftover(const Model& model);
     Result<void> upgrade(std::shared_ptr<CommandReply> reply);
     void flush_then_exec(std::shared_ptr<CommandReply> reply, uint32_t looks);
+    void exec_new_binary(const std::shared_ptr<CommandReply>& reply);
 
     // supervisor_status.cc
     std::string status_text() const;

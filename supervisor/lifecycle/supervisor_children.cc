@@ -33,6 +33,8 @@ Result<void> Supervisor::on_frontend_message(Process& frontend, shm::Message& me
             return rollouts_.on_released(frontend, message);
         case shm::MessageType::kCanaryReport:
             return rollouts_.on_canary_report(frontend, message);
+        case shm::MessageType::kSelfTestDone:
+            return rollouts_.on_self_test_done(message);
         case shm::MessageType::kOrder: {
             BITNETD_TRY(message.expect_fds(0));
             BITNETD_ASSIGN(const auto order, message.as<shm::OrderMessage>());

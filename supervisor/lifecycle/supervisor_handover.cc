@@ -59,6 +59,8 @@ SupervisorSnapshot Supervisor::capture(std::vector<NamedFd>& fds) const {
         it.vocabulary_fd = add(name("vocabulary"), model->vocabulary.get());
         snapshot.models.push_back(std::move(it));
     }
+    for (NamedFd& program : named(*build_->programs))
+        fds.push_back(std::move(program));
     fleet_.capture(snapshot, fds);
     if (const auto running = rollouts_.running()) snapshot.rollout = RolloutSnapshot{*running, ""};
     return snapshot;
@@ -191,7 +193,13 @@ void Supervisor::flush_then_exec(std::shared_ptr<CommandReply> reply, uint32_t l
         flush_timer_->start(kFlushPauseMs);
         return;
     }
+    // One more turn of the loop, for the signals that were caught before.
     hold_signals();
+    flush_timer_ = std::make_unique<Timer>(loop_, [this, reply] { exec_new_binary(reply); });
+    flush_timer_->start(0);
+}
+
+void Supervisor::exec_new_binary(const std::shared_ptr<CommandReply>& reply) {
     std::vector<NamedFd> fds;
     SupervisorSnapshot snapshot = capture(fds);
     auto table = estate_.write_table(snapshot);
@@ -210,17 +218,21 @@ void Supervisor::flush_then_exec(std::shared_ptr<CommandReply> reply, uint32_t l
     if (reply) reply->end(true, failure);
 }
 
-// As the new binary: frontends and workers follow.
-void Supervisor::roll_onto_this_binary() {
+// As the new binary: frontends and workers follow. What runs, and what a rollback would start, are
+// the programs of the old one, which were handed over as well.
+Result<void> Supervisor::roll_onto_this_binary() {
+    BITNETD_ASSIGN(Executables programs, open_executables(folder_of(self_.path)));
     Change change;
     change.kind = shm::RolloutKind::kUpgrade;
     change.strategy = strategy_of(settings_.params);
     change.build = std::make_shared<const Build>(
-        Build{build_->number + 1, build_->programs, settings_.params});
+        Build{build_->number + 1, std::make_shared<const Executables>(std::move(programs)),
+              settings_.params});
     change.rolls_workers = true;
     change.rolls_frontends = true;
     change.must_equal = true;
     rollouts_.begin(std::move(change));
+    return {};
 }
 
 }  // namespace bitnetd::supervisor

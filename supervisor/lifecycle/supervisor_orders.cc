@@ -92,6 +92,8 @@ shm::OrderAnswerMessage Supervisor::take_order(const shm::OrderMessage& order, b
             std::min(params.server_load_timeout_ms, uint64_t{order.timeout_s} * 1000);
     }
     change.params = std::make_shared<const Params>(std::move(params));
+    for (uint32_t i = 0; i < std::min(order.test_prompts, shm::kTestPromptsMax); ++i)
+        change.prompts.emplace_back(shm::field_text(order.prompts[i]));
     if (change.kind == shm::RolloutKind::kRollback) {
         const RolloutRecord* last = rollouts_.history().last_replacement(change.source.id);
         if (last == nullptr) {

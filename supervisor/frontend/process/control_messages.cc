@@ -33,6 +33,8 @@ Result<void> FrontendProcess::take_message(shm::Message message) {
             return take_canary(message);
         case shm::MessageType::kPromoted:
             return take_promoted(message);
+        case shm::MessageType::kSelfTest:
+            return take_self_test(message);
         case shm::MessageType::kKnownPeers:
             return take_known_peers(message);
         case shm::MessageType::kOrderAnswer:
@@ -147,6 +149,14 @@ Result<void> FrontendProcess::take_peer_gone(const shm::Message& message) {
 Result<void> FrontendProcess::take_canary(const shm::Message& message) {
     BITNETD_ASSIGN(const auto canary, message.as<shm::CanaryMessage>());
     if (!draining_) api_.canary().take(canary);
+    return {};
+}
+
+// Another one while one runs: of a worker that took the first one's place.
+Result<void> FrontendProcess::take_self_test(const shm::Message& message) {
+    BITNETD_ASSIGN(const auto order, message.as<shm::SelfTestMessage>());
+    self_test_.emplace(order, catalog_.find(order.model_key), dispatcher_,
+                       api_options(link_.params()).limits);
     return {};
 }
 

@@ -27,6 +27,15 @@ http::Limits http_limits(const Params& params) {
     return limits;
 }
 
+// Of a rolled frontend, beyond the longest time that a generation may take.
+constexpr uint64_t kRollMarginMs = 5'000;
+
+uv_handle_t* handle_of(auto& handle) {
+    return reinterpret_cast<uv_handle_t*>(&handle);
+}
+
+}  // namespace
+
 ApiOptions api_options(const Params& params) {
     ApiOptions options;
     options.limits.timeout_ms = params.api_timeout_ms;
@@ -38,15 +47,6 @@ ApiOptions api_options(const Params& params) {
     options.preparing_max = params.dispatch_queue_depth_max;
     return options;
 }
-
-// Of a rolled frontend, beyond the longest time that a generation may take.
-constexpr uint64_t kRollMarginMs = 5'000;
-
-uv_handle_t* handle_of(auto& handle) {
-    return reinterpret_cast<uv_handle_t*>(&handle);
-}
-
-}  // namespace
 
 FrontendProcess::FrontendProcess(shm::ChildLink& link)
     : link_(link),
@@ -152,6 +152,12 @@ void FrontendProcess::report_canary() {
         tell_supervisor(shm::MessageType::kCanaryReport, *report);
 }
 
+void FrontendProcess::report_self_test() {
+    if (!self_test_ || !self_test_->is_over()) return;
+    tell_supervisor(shm::MessageType::kSelfTestDone, self_test_->result());
+    self_test_.reset();
+}
+
 Result<void> FrontendProcess::send_order(const shm::OrderMessage& order) {
     auto sent = link_.channel().send(shm::MessageType::kOrder, order);
     watch_control();
@@ -196,6 +202,7 @@ void FrontendProcess::on_prepare(uv_prepare_t* handle) noexcept {
     auto& self = *static_cast<FrontendProcess*>(handle->data);
     self.api_.end_turn();
     self.report_canary();
+    self.report_self_test();
     self.release_models();
     self.set_wake_timer(monotonic_ns());
     self.link_.doorbell().prepare_sleep();

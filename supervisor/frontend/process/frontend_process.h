@@ -18,6 +18,7 @@
 #include "supervisor/frontend/api/board_set.h"
 #include "supervisor/frontend/api/health.h"
 #include "supervisor/frontend/api/model_catalog.h"
+#include "supervisor/frontend/api/self_test.h"
 #include "supervisor/frontend/dispatch/dispatcher.h"
 #include "supervisor/frontend/gate/admission.h"
 #include "supervisor/frontend/http/hand_over.h"
@@ -26,6 +27,9 @@
 #include "supervisor/frontend/process/uv_task_runner.h"
 
 namespace bitnetd::frontend {
+
+// What params say of requests.
+ApiOptions api_options(const Params& params);
 
 class FrontendProcess final : private OrderSender {
   public:
@@ -53,6 +57,7 @@ class FrontendProcess final : private OrderSender {
     Result<void> take_model_standing(const shm::Message& message);
     Result<void> take_promoted(const shm::Message& message);
     Result<void> take_canary(const shm::Message& message);
+    Result<void> take_self_test(const shm::Message& message);
     Result<void> take_known_peers(const shm::Message& message);
     Result<void> take_hand_over(shm::Message message);
     Result<void> take_predecessor(shm::Message message);
@@ -77,6 +82,7 @@ class FrontendProcess final : private OrderSender {
     Result<void> send_order(const shm::OrderMessage& order) override;
     void release_models();
     void report_canary();
+    void report_self_test();
     void set_wake_timer(uint64_t now_ns);
     void show_http_stats();
     // kRolled: the server goes on without this process. kEnd: it does not, or nobody says so.
@@ -110,6 +116,7 @@ class FrontendProcess final : private OrderSender {
     http::Server server_;
     http::ServerStats shown_{};  // as last counted on the board
 
+    std::optional<SelfTest> self_test_;
     std::optional<http::HandOver> hand_over_;  // to the successor
     // From those that were here before; usually one or none.
     std::list<http::Inheritance> inheritances_;

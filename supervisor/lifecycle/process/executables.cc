@@ -43,6 +43,22 @@ Result<Executables> open_executables(const std::string& folder) {
     return programs;
 }
 
+std::vector<NamedFd> named(const Executables& programs) {
+    std::vector<NamedFd> fds = {{"program.frontend", programs.frontend.get()},
+                                {"program.worker", programs.worker.get()},
+                                {"program.loader", programs.loader.get()},
+                                {"program.worker-cuda", programs.worker_cuda.get()}};
+    std::erase_if(fds, [](const NamedFd& fd) { return fd.fd < 0; });
+    return fds;
+}
+
+Result<Executables> inherit_executables(Inherited& inherited, const std::string& folder) {
+    Executables programs{inherited.take("program.frontend"), inherited.take("program.worker"),
+                         inherited.take("program.worker-cuda"), inherited.take("program.loader")};
+    if (programs.frontend && programs.worker && programs.loader) return programs;
+    return open_executables(folder);
+}
+
 Result<void> check_program_for(const Executables& programs, const std::string& device) {
     if (!is_gpu(device) || programs.worker_cuda) return {};
     return invalid("server.gpu: " + device +

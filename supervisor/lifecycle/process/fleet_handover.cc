@@ -2,6 +2,8 @@
 // descriptors.
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "common/base/clock.h"
 #include "common/log/log.h"
 #include "supervisor/lifecycle/handover/fd_name.h"
@@ -156,6 +158,13 @@ Result<void> Fleet::adopt_process(Slot& slot, const ProcessSnapshot& it, Inherit
     const LifeLimits limits{params_.server_worker_start_timeout_ms * kNsPerMs,
                             params_.server_kill_grace_ms * kNsPerMs};
     BITNETD_ASSIGN(process->child, Child::adopt(loop_, std::move(adoption), limits, *this));
+    // The predecessor read its READY and died before it noted that.
+    const bool says_ready = process->board.view->state() == shm::ProcessState::kReady;
+    if (!process->ready && says_ready && process->child->life().on_ready()) {
+        process->ready = true;
+        process->slots_max =
+            std::clamp<uint32_t>(process->board.view->worker().slots_max, 1, shm::kStepPlanMax);
+    }
     slot.process = std::move(process);
     return {};
 }

@@ -85,6 +85,21 @@ void Rollout::start_first_worker(uint64_t now_ns) {
     new_workers_[*canary_] = false;
 }
 
+void Rollout::on_tested(bool passed, const std::string& why, uint64_t now_ns) {
+    if (rolling_back_ || phase_ != RolloutPhase::kVerify) return;
+    if (!passed) return roll_back("self-test: " + why, now_ns);
+    after_verify(now_ns);
+    tell_moved();
+}
+
+void Rollout::after_verify(uint64_t now_ns) {
+    if (plan_.canary_copies > 0 && !plan_.workers.empty()) {
+        begin_stage(RolloutPhase::kCanaryCopies, now_ns);
+    } else {
+        begin_roll(now_ns);
+    }
+}
+
 void Rollout::begin_stage(RolloutPhase phase, uint64_t now_ns) {
     enter(phase, now_ns);
     deadline_ns_ = now_ns + plan_.canary_timeout_ns;
@@ -126,6 +141,7 @@ void Rollout::on_canary(const CanaryTotals& totals, uint64_t now_ns) {
 void Rollout::on_time(uint64_t now_ns) {
     if (now_ns < deadline_ns_ || rolling_back_ || is_over()) return;
     deadline_ns_ = UINT64_MAX;
+    if (phase_ == RolloutPhase::kVerify) return roll_back("self-test: no answer in time", now_ns);
     // Too little traffic to see more: what was seen was right.
     if (phase_ == RolloutPhase::kCanaryCopies || phase_ == RolloutPhase::kCanaryShare) {
         end_stage(now_ns);
@@ -240,10 +256,12 @@ void Rollout::on_worker_ready(SlotId worker, uint64_t now_ns) {
     found->second = true;
     switch (phase_) {
         case RolloutPhase::kVerify:
-            if (plan_.canary_copies > 0 && !plan_.workers.empty()) {
-                begin_stage(RolloutPhase::kCanaryCopies, now_ns);
+            // Killed from outside in the middle of its test it is tested again.
+            if (!plan_.self_test) {
+                after_verify(now_ns);
             } else {
-                begin_roll(now_ns);
+                deadline_ns_ = now_ns + plan_.test_timeout_ns;
+                actions_.test_worker(worker);
             }
             break;
         case RolloutPhase::kCanaryCopies:

@@ -26,12 +26,14 @@ using SlotId = uint32_t;
 struct RolloutPlan {
     shm::RolloutKind kind{};
     shm::SwapStrategy strategy = shm::SwapStrategy::kRolling;
-    uint64_t old_key = 0;            // swap, rollback, remove: what serves now
-    std::vector<SlotId> workers;     // old ones, in the order in which they go
-    std::vector<SlotId> frontends;   // likewise; reload and upgrade
-    uint32_t workers_new = 0;        // how many there will be; 0 where they stay as they are
-    uint32_t frontends_new = 0;      // likewise
-    bool loads_model = false;        // a model is loaded first: load, swap, rollback
+    uint64_t old_key = 0;           // swap, rollback, remove: what serves now
+    std::vector<SlotId> workers;    // old ones, in the order in which they go
+    std::vector<SlotId> frontends;  // likewise; reload and upgrade
+    uint32_t workers_new = 0;       // how many there will be; 0 where they stay as they are
+    uint32_t frontends_new = 0;     // likewise
+    bool loads_model = false;       // a model is loaded first: load, swap, rollback
+    bool self_test = false;         // the first new worker computes prompts of its own first
+    uint64_t test_timeout_ns = 0;
     bool must_equal = false;         // the canary must draw what the old ones draw
     uint64_t canary_copies = 0;      // that must come back right; 0: no canary stages
     uint64_t canary_share = 0;       // requests that must end well; 0: none are shared
@@ -45,6 +47,7 @@ class RolloutActions {
     virtual void load() = 0;                         // -> on_loaded() or on_refused()
     virtual SlotId start_worker(bool canary) = 0;    // of the new kind
     virtual SlotId restore_worker(SlotId like) = 0;  // of the old kind, as that one was
+    virtual void test_worker(SlotId worker) = 0;     // self-test; -> on_tested()
     virtual void promote_worker(SlotId worker) = 0;  // a canary no more
     virtual void retire_worker(SlotId worker) = 0;   // it drains; -> on_worker_gone()
     virtual SlotId start_frontend() = 0;             // of the new kind
@@ -87,10 +90,14 @@ class Rollout {
 
     void on_load_progress(uint32_t percent);
     void on_loaded(uint64_t now_ns);
+    // The first new worker computes prompts of its own before anything else changes. Before
+    // on_loaded().
+    void ask_for_self_test() { plan_.self_test = true; }
     void on_refused(const std::string& why, uint64_t now_ns);
     void on_worker_ready(SlotId worker, uint64_t now_ns);
     // It died by its own doing, or could not be started.
     void on_worker_failed(SlotId worker, const std::string& why, uint64_t now_ns);
+    void on_tested(bool passed, const std::string& why, uint64_t now_ns);
     void on_worker_gone(SlotId worker, uint64_t now_ns);
     void on_frontend_ready(SlotId frontend, uint64_t now_ns);
     void on_frontend_failed(SlotId frontend, const std::string& why, uint64_t now_ns);
@@ -121,6 +128,7 @@ class Rollout {
     void tell_moved();
     void enter(shm::RolloutPhase phase, uint64_t now_ns);
     void start_first_worker(uint64_t now_ns);
+    void after_verify(uint64_t now_ns);
     void begin_stage(shm::RolloutPhase phase, uint64_t now_ns);
     void end_stage(uint64_t now_ns);
     void begin_roll(uint64_t now_ns);

@@ -3,11 +3,18 @@
 
 #include "common/base/clock.h"
 #include "common/log/log.h"
+#include "shm/control/text_field.h"
 #include "supervisor/lifecycle/rollout/rollout_runner.h"
 
 namespace bitnetd::supervisor {
 
 using shm::ModelStanding;
+
+namespace {
+
+constexpr std::string_view kStandardPrompt = "Once upon a time";
+
+}  // namespace
 
 void RolloutRunner::load() {
     new_key_ = models_.add(change_.source, change_.params, ModelStanding::kCanary);
@@ -33,6 +40,26 @@ SlotId RolloutRunner::start_worker(bool canary) {
 
 SlotId RolloutRunner::restore_worker(SlotId like) {
     return start_like(old_workers_.at(like), false);
+}
+
+// By any frontend; where there is none now, by the next one that is ready.
+void RolloutRunner::test_worker(SlotId worker) {
+    tested_ = worker;
+    tester_ = 0;
+    const Slot& slot = worker_slot(worker);
+    if (!slot.process) return;  // killed meanwhile: its successor is tested
+    shm::SelfTestMessage test{};
+    test.rollout = base_.number;
+    test.worker = slot.process->incarnation;
+    test.model_key = slot.model_key;
+    for (const std::string& prompt : change_.prompts)
+        shm::set_field(test.prompts[test.count++], prompt);
+    if (test.count == 0) shm::set_field(test.prompts[test.count++], kStandardPrompt);
+    fleet_.table().for_each_running(shm::Role::kFrontend, [&](Process& frontend) {
+        if (tester_ != 0 || !frontend.ready || frontend.is_draining()) return;
+        tester_ = frontend.incarnation;
+        frontend.child->send(shm::MessageType::kSelfTest, test);
+    });
 }
 
 void RolloutRunner::promote_worker(SlotId worker) {

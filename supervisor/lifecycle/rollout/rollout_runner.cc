@@ -70,6 +70,7 @@ void RolloutRunner::start_next() {
     reports_.clear();
     unreleased_.clear();
     canary_ = {};
+    tested_.reset();
     record_ = {};
     auto plan = make_plan();
     if (!plan.ok()) return refuse(plan.error().message);
@@ -122,6 +123,7 @@ Result<RolloutPlan> RolloutRunner::make_plan() {
     plan.canary_timeout_ns = params.rollout_canary_timeout_ms * kNsPerMs;
     plan.speed_ratio_min = static_cast<float>(params.rollout_speed_ratio_min_permille) / 1000.0f;
     plan.must_equal = change_.must_equal;
+    plan.test_timeout_ns = params.rollout_test_timeout_ms * kNsPerMs;
     old_build_ = owner_.current_build();
     if (change_.build) {
         plan_processes(plan);
@@ -221,6 +223,7 @@ void RolloutRunner::on_process_ready(Slot& slot) {
         if (!rollout_ || rollout_->is_over()) return;
         const uint64_t now = monotonic_ns();
         worker ? rollout_->on_worker_ready(id, now) : rollout_->on_frontend_ready(id, now);
+        if (!worker && tested_ && tester_ == 0) test_worker(*tested_);
     });
 }
 
@@ -237,6 +240,11 @@ void RolloutRunner::on_process_gone(Slot& slot, const Verdict& verdict) {
         worker ? rollout_->on_worker_failed(id, why, now)
                : rollout_->on_frontend_failed(id, why, now);
     });
+    if (!worker && tested_ && fleet_.table().find(tester_) == nullptr) {
+        later([this] {
+            if (rollout_ && tested_) test_worker(*tested_);
+        });
+    }
     if (!worker) {
         std::erase_if(unreleased_, [this](uint64_t incarnation) {
             return fleet_.table().find(incarnation) == nullptr;
@@ -260,8 +268,10 @@ bool RolloutRunner::on_model_loaded(Model& model) {
     record_.new_path = model.source.path;
     const std::string digest(shm::field_text(model.message.facts.digest));
     const bool is_right = change_.digest.empty() || change_.digest == digest;
-    later([this, is_right, digest] {
+    const bool generates = model.message.facts.pooling == shm::Pooling::kNone;
+    later([this, is_right, digest, generates] {
         if (!rollout_) return;
+        if (generates) rollout_->ask_for_self_test();
         if (is_right) return rollout_->on_loaded(monotonic_ns());
         rollout_->on_refused(
             "the file is not what it was: expected digest " + change_.digest + ", found " + digest,
@@ -293,6 +303,18 @@ void RolloutRunner::check_release() {
     later([this] {
         if (rollout_) rollout_->on_released(monotonic_ns());
     });
+}
+
+Result<void> RolloutRunner::on_self_test_done(const shm::Message& message) {
+    BITNETD_TRY(message.expect_fds(0));
+    BITNETD_ASSIGN(const auto done, message.as<shm::SelfTestDoneMessage>());
+    if (!rollout_ || !tested_ || done.rollout != base_.number) return {};
+    const Slot& slot = worker_slot(*tested_);
+    // Of an incarnation that was killed meanwhile: the next one is tested for itself.
+    if (!slot.process || slot.process->incarnation != done.worker) return {};
+    tested_.reset();
+    rollout_->on_tested(done.failed == 0, std::string(shm::field_text(done.text)), monotonic_ns());
+    return {};
 }
 
 Result<void> RolloutRunner::on_canary_report(const Process& frontend, const shm::Message& message) {

@@ -28,6 +28,7 @@ struct Change {
     shm::SwapStrategy strategy = shm::SwapStrategy::kRolling;
     ModelSource source;                    // load, swap, rollback: id and path; remove: the id
     std::shared_ptr<const Params> params;  // with which the model is loaded
+    std::vector<std::string> prompts;      // of the self-test; none: a standard one
     std::string digest;                    // rollback: what the file must still be; empty: anything
     std::shared_ptr<const Build> build;    // reload, upgrade: of the new processes
     bool rolls_workers = false;            // reload, upgrade
@@ -75,6 +76,7 @@ class RolloutRunner final : private RolloutActions {
     bool on_model_refused(Model& model);  // false: not of a rollout
     Result<void> on_released(const Process& frontend, const shm::Message& message);
     Result<void> on_canary_report(const Process& frontend, const shm::Message& message);
+    Result<void> on_self_test_done(const shm::Message& message);
     void on_tick(uint64_t now_ns);
     void run_due(uint64_t now_ns);
     uint64_t deadline_ns() const;
@@ -85,6 +87,7 @@ class RolloutRunner final : private RolloutActions {
     void load() override;
     SlotId start_worker(bool canary) override;
     SlotId restore_worker(SlotId like) override;
+    void test_worker(SlotId worker) override;
     void promote_worker(SlotId worker) override;
     void retire_worker(SlotId worker) override;
     SlotId start_frontend() override;
@@ -141,6 +144,8 @@ class RolloutRunner final : private RolloutActions {
     std::vector<WorkerSpec> new_workers_;  // in the order in which they are started
     size_t next_new_ = 0;                  // of these
     std::shared_ptr<const Build> old_build_;
+    std::optional<SlotId> tested_;  // the worker whose self-test runs
+    uint64_t tester_ = 0;           // the frontend that does it; incarnation
     shm::CanaryMessage canary_{};
     std::map<uint64_t, CanaryTotals> reports_;  // by frontend incarnation, of this stage
     uint64_t releasing_key_ = 0;

@@ -53,6 +53,14 @@ TEST(Params, AChangeOfAnyRowIsSeenAndTravels) {
     }
 }
 
+TEST(Params, RowsOfALaterBuildArePassedOver) {
+    const auto received = parse_settings("server.workers=3\nserver.not_invented_yet=7\n");
+    ASSERT_TRUE(received.ok()) << received.error().message;
+    EXPECT_EQ(received->server_workers, 3u);
+    EXPECT_FALSE(parse_settings("server.workers=none\n").ok());
+    EXPECT_FALSE(parse_settings("nonsense\n").ok());
+}
+
 TEST(Params, TheOrderOfAListCounts) {
     Params before;
     before.server_model = {"a", "b"};

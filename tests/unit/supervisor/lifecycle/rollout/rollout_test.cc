@@ -46,6 +46,7 @@ class FakeFleet final : public RolloutActions {
         EXPECT_FALSE(workers.contains(like) && !workers[like].leaving);
         return start(false, false);
     }
+    void test_worker(SlotId worker) override { testing = worker; }
     void promote_worker(SlotId worker) override { workers.at(worker).canary = false; }
     void retire_worker(SlotId worker) override {
         FakeWorker& it = workers.at(worker);
@@ -104,6 +105,7 @@ class FakeFleet final : public RolloutActions {
     std::map<SlotId, FakeWorker> workers;
     std::map<SlotId, FakeWorker> frontends;
     bool loading = false;
+    std::optional<SlotId> testing;
     bool serves_new = false;
     bool releasing = false;
     bool committed = false;
@@ -177,6 +179,11 @@ bool turn(FakeFleet& fleet, Rollout& rollout, uint64_t now) {
     if (fleet.releasing) {
         fleet.releasing = false;
         rollout.on_released(now);
+        return true;
+    }
+    if (fleet.testing) {
+        fleet.testing.reset();
+        rollout.on_tested(true, "", now);
         return true;
     }
     if (fleet.stage != CanaryStage::kOff) {
@@ -310,6 +317,32 @@ TEST(Rollout, WithoutTrafficTheStagesEndByTime) {
     EXPECT_EQ(rollout.phase(), RolloutPhase::kCommit);
 }
 
+TEST(Rollout, WorkerThatFailsItsTestSeesNoRequest) {
+    for (const bool in_time : {true, false}) {
+        FakeFleet fleet(2, 0);
+        RolloutPlan plan = swap_plan(2);
+        plan.self_test = true;
+        plan.test_timeout_ns = kSecond;
+        Rollout rollout(plan, fleet);
+        rollout.start(1);
+        while (!fleet.testing)
+            ASSERT_TRUE(turn(fleet, rollout, 2));
+        if (in_time) {
+            rollout.on_tested(false, "prompt 1 gave no token", 3);
+            EXPECT_EQ(rollout.reason(), "self-test: prompt 1 gave no token");
+        } else {
+            rollout.on_time(rollout.deadline_ns());
+        }
+        fleet.testing.reset();
+        EXPECT_TRUE(rollout.is_rolling_back());
+        while (turn(fleet, rollout, 4)) {
+            EXPECT_EQ(fleet.stage, CanaryStage::kOff);
+        }
+        EXPECT_EQ(rollout.outcome(), RolloutOutcome::kRolledBack);
+        EXPECT_EQ(fleet.count(false), 2u);
+    }
+}
+
 TEST(Rollout, NobodyAsksSoNoCanaryIsWaitedFor) {
     FakeFleet fleet(1, 0);
     Rollout rollout(swap_plan(1), fleet);
@@ -393,6 +426,8 @@ TEST_P(RolloutHistories, EndAllNewOrAllOld) {
         const bool upgrade = GetParam() % 2 == 0;
         FakeFleet fleet(workers, frontends);
         RolloutPlan plan = upgrade ? upgrade_plan(workers, frontends) : swap_plan(workers);
+        plan.self_test = draw() % 2 == 0;
+        plan.test_timeout_ns = kSecond;
         if (GetParam() >= 2) plan.strategy = shm::SwapStrategy::kBlueGreen;
         Rollout rollout(plan, fleet);
         fleet.rollout = &rollout;
