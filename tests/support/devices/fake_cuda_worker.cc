@@ -1,6 +1,6 @@
 // A stand-in for bitnetd-worker-cuda on machines without a GPU: the CPU worker beside it, told that
-// its device is a CPU's, while everybody else takes it for a GPU's. It fails on command: while there
-// is a file "device-lost" beside it, it ends as a worker whose GPU is gone.
+// its device is a CPU's, while everybody else takes it for a GPU's. It fails on command: while
+// there is a file "device-lost" beside it, it ends as a worker whose GPU is gone.
 #include <unistd.h>
 
 #include <climits>
