@@ -37,6 +37,18 @@ function(bitnetd_program name main)
     target_link_libraries(${name} PRIVATE bitnetd_flags ${ARGN})
 endfunction()
 
+# bitnetd_manual(FOLDER): what bitnetd-docs writes: the example configuration, manual pages and shell
+# completion. FOLDER is where packaging takes them from.
+function(bitnetd_manual folder)
+    if(CMAKE_CROSSCOMPILING)
+        return()  # it runs while building
+    endif()
+    set(pages bitnetd.toml bitnetd.toml.5 bitnetd.8 bitnetctl.1 bitnetd.bash bitnetctl.bash)
+    list(TRANSFORM pages PREPEND ${folder}/)
+    add_custom_command(OUTPUT ${pages} COMMAND bitnetd-docs ${folder} DEPENDS bitnetd-docs VERBATIM)
+    add_custom_target(manual ALL DEPENDS ${pages})
+endfunction()
+
 # All tests share the headers that most of them include: compiling costs more than running them.
 add_library(test_headers OBJECT tests/support/precompiled.cc)
 target_link_libraries(test_headers PRIVATE bitnetd_flags GTest::gtest)

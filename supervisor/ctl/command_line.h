@@ -1,37 +1,28 @@
-// The command line of bitnetctl. What it accepts, and all of --help, is in command_line.cc.
+// The command line of bitnetctl. What it accepts, and all of --help, is in file_commands.cc and
+// server_commands.cc.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
 #include "common/base/result.h"
-#include "shm/abi/control_abi.h"
+#include "supervisor/ctl/file_commands.h"
+#include "supervisor/ctl/server_commands.h"
 
 namespace bitnetd::supervisor {
 
-// One of `bitnetctl model ...`.
-struct ModelCommand {
-    shm::Task task{};
-    std::string model;  // path: a GGUF file, the first part of a split one, or a directory
-    // What files do not say: params.def, model.*.
-    std::string i2s_layout = "128/32";
-    std::string tl_tiles;
-    bool json = false;
-    bool add_special = false;
-    bool parse_special = false;
-    std::string template_path;  // empty: the model's template
-    std::string out;            // convert
-    bool force = false;
-    std::string ternary_type = "I2_S";
-    std::string float_type;  // empty: as stored
-};
-
+// One of the commands, or a text to show.
 struct CtlCommandLine {
     std::optional<ModelCommand> command;
+    std::optional<ServerCommand> server_command;
     std::string text;  // without a command: the help or the version
 };
 
 // The error says what is wrong and how to get help; it is the operator's (kExitUsage).
 Result<CtlCommandLine> read_ctl_command_line(int argc, const char* const* argv);
+
+// Shows what is accepted, for manual pages and completion.
+void visit_ctl_command_line(const std::function<void(const CLI::App&)>& visit);
 
 }  // namespace bitnetd::supervisor

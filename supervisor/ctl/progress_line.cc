@@ -59,7 +59,7 @@ std::string progress_text(const Progress& progress, uint64_t elapsed_ns, size_t 
     const std::string head = std::string(progress.phase) + percent;
     std::string tail;
     const double seconds = static_cast<double>(elapsed_ns) / static_cast<double>(kNsPerS);
-    if (seconds > 0 && progress.done_bytes > 0) {
+    if (progress.are_bytes && seconds > 0 && progress.done_bytes > 0) {
         tail = "  " + rate_text(static_cast<double>(progress.done_bytes) / seconds) + "  " +
                time_text(seconds * (1 - share) / share) + " left";
     }

@@ -13,6 +13,7 @@ struct Progress {
     std::string_view phase;  // "convert"
     uint64_t done_bytes = 0;
     uint64_t total_bytes = 1;
+    bool are_bytes = true;  // false: parts of the whole, whose speed tells nothing
 };
 
 // "convert  43 % [#########             ]  812 MB/s  0:12 left". `width` columns at most, 0: as

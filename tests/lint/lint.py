@@ -29,6 +29,7 @@ ALLOWED = {
     "supervisor/lifecycle": ["shm", "common"],
     "supervisor/control": ["supervisor/lifecycle", "shm", "common"],
     "supervisor/ctl": ["supervisor/lifecycle", "shm", "common"],
+    "supervisor/docs": ["supervisor/ctl", "supervisor/lifecycle", "shm", "common"],
     "supervisor/frontend": ["shm", "common"],
     "supervisor": ["supervisor/lifecycle", "supervisor/control", "shm", "common"],
     "worker/kernels/reference": ["worker/kernels"],

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <vector>
+
+#include "shm/control/text_field.h"
 
 namespace bitnetd::supervisor {
 namespace {
@@ -90,6 +93,98 @@ TEST(CtlCommandLine, HelpEndsWithOneLineEndAndNamesTheExitCodes) {
         EXPECT_TRUE(help.ends_with(".\n") && !help.ends_with("\n\n"));
     }
     EXPECT_EQ(text({"--version"}), std::string("bitnetctl ") + BITNETD_VERSION + "\n");
+}
+
+ServerCommand server_command(std::vector<const char*> args) {
+    const auto line = read(std::move(args));
+    if (!line.ok()) throw std::runtime_error(line.error().message);
+    EXPECT_FALSE(line->command);
+    return line->server_command.value();
+}
+
+TEST(CtlCommandLine, ViewsOfAServer) {
+    EXPECT_EQ(server_command({"status"}).answer, Answer::kStatus);
+    EXPECT_EQ(server_command({"model", "status"}).answer, Answer::kModels);
+    EXPECT_EQ(server_command({"rollouts", "-n", "3"}).count, 3u);
+    const ServerCommand top = server_command({"top", "--count", "7", "--control", "/c", "--json"});
+    EXPECT_EQ(top.answer, Answer::kTop);
+    EXPECT_EQ(top.command, shm::Command::kStatus);
+    EXPECT_EQ(top.count, 7u);
+    EXPECT_EQ(top.control, "/c");
+    EXPECT_TRUE(top.json);
+    EXPECT_NE(refusal({"top", "-n", "0"}), "");
+}
+
+TEST(CtlCommandLine, ChangesOfAServer) {
+    EXPECT_EQ(server_command({"drain"}).command, shm::Command::kDrain);
+    EXPECT_FALSE(server_command({"reload"}).waits());
+    EXPECT_TRUE(server_command({"reload", "--wait"}).waits());
+    EXPECT_TRUE(server_command({"upgrade", "--wait"}).waits());
+    EXPECT_EQ(server_command({"restart-worker", "worker/2"}).worker, "worker/2");
+    EXPECT_EQ(server_command({"log-level", "debug"}).level, "debug");
+    EXPECT_NE(refusal({"log-level", "loud"}), "");
+    EXPECT_NE(refusal({"restart-worker"}), "");
+    EXPECT_NE(refusal({"drain", "now"}), "");
+}
+
+TEST(CtlCommandLine, OrdersAboutModelsWaitUnlessToldOtherwise) {
+    const ServerCommand load = server_command({"model", "load", "a=/m/a.gguf"});
+    EXPECT_EQ(load.order, shm::OrderKind::kLoad);
+    EXPECT_TRUE(load.waits());
+    EXPECT_EQ(load.model, "a=/m/a.gguf");
+    EXPECT_FALSE(server_command({"model", "load", "a=b", "--no-wait"}).waits());
+    EXPECT_TRUE(server_command({"model", "load", "a=b", "--wait"}).waits());
+    const ServerCommand swap = server_command(
+        {"model", "swap", "a", "b.gguf", "--strategy", "in_place", "--keep-failed", "--timeout",
+         "60", "--accuracy-min", "0.99", "--test-prompt", "one", "--test-prompt", "two"});
+    EXPECT_EQ(swap.order, shm::OrderKind::kSwap);
+    EXPECT_EQ(swap.strategy, "in_place");
+    EXPECT_TRUE(swap.keep_failed);
+    EXPECT_EQ(swap.timeout_s, 60u);
+    EXPECT_FLOAT_EQ(swap.accuracy_min, 0.99f);
+    EXPECT_EQ(swap.prompts, (std::vector<std::string>{"one", "two"}));
+    EXPECT_EQ(server_command({"model", "rollback", "a"}).order, shm::OrderKind::kRollback);
+    EXPECT_EQ(server_command({"model", "remove", "a"}).order, shm::OrderKind::kRemove);
+    EXPECT_NE(refusal({"model", "swap", "a"}), "");
+    EXPECT_NE(refusal({"model", "swap", "a", "b", "--strategy", "sideways"}), "");
+    EXPECT_NE(refusal({"model", "load", "a=b", "--accuracy-min", "2"}), "");
+}
+
+ServerCommand asking_restart(const char* slot) {
+    ServerCommand command;
+    command.command = shm::Command::kRestartWorker;
+    command.worker = slot;
+    return command;
+}
+
+TEST(CtlMessage, NothingIsCutSilently) {
+    ServerCommand command = server_command({"model", "load", "a=rel/m.gguf"});
+    auto message = message_of(command);
+    ASSERT_TRUE(message.ok()) << message.error().message;
+    EXPECT_EQ(shm::field_text(message->order.path),
+              (std::filesystem::current_path() / "rel/m.gguf").string());
+    EXPECT_EQ(static_cast<uint32_t>(message->order.strategy), 0u);  // as configured
+
+    const auto refused = [](const ServerCommand& wrong) { return !message_of(wrong).ok(); };
+    command.model = "a=" + std::string(600, 'x');
+    EXPECT_TRUE(refused(command));
+    command.model = std::string(200, 'x') + "=/m";
+    EXPECT_TRUE(refused(command));
+    command = server_command({"model", "rollback", "a"});
+    command.model = std::string(128, 'x');
+    EXPECT_TRUE(refused(command));
+    command.model = "";
+    EXPECT_TRUE(refused(command));
+    command = server_command({"model", "load", "a=/b"});
+    command.prompts.assign(6, "p");
+    EXPECT_TRUE(refused(command));
+    command.prompts.assign(1, std::string(256, 'p'));
+    EXPECT_TRUE(refused(command));
+    for (const char* slot : {"", "x", "worker/", "-1", "1x", "99999999999"}) {
+        command = asking_restart(slot);
+        EXPECT_TRUE(refused(command)) << slot;
+    }
+    EXPECT_EQ(message_of(asking_restart("worker/12"))->argument, 12u);
 }
 
 }  // namespace
