@@ -1,10 +1,13 @@
-// Goal: no request body, however malformed, makes prepare(), prepare_embeddings() or a text route
-//   crash, run away or hand on something that dispatch would not believe (ids beyond the
-//   vocabulary, an empty prompt, a full context) or that is no JSON.
+// Goal: no request body, however malformed, makes prepare(), prepare_embeddings(), a text route or
+//   an operator's order crash, run away or hand on something that dispatch or the supervisor would
+//   not believe (ids beyond the vocabulary, an empty prompt, a full context, a text without an end)
+//   or that is no JSON.
 // Method: the first byte picks the route and strictness, the rest is the body; against a tiny
 //   model.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <iterator>
 #include <string_view>
 
 #include "common/text/byte_alphabet.h"
@@ -12,6 +15,7 @@
 #include "common/text/vocabulary_builder.h"
 #include "shm/control/text_field.h"
 #include "supervisor/frontend/api/embeddings_request.h"
+#include "supervisor/frontend/api/order_request.h"
 #include "supervisor/frontend/api/prepare.h"
 #include "supervisor/frontend/api/prompt_echo.h"
 #include "supervisor/frontend/api/text_routes.h"
@@ -117,6 +121,28 @@ void check(const EmbeddingsRequest& request) {
         check_ids(input, kContext);
 }
 
+template <size_t N>
+void check_text(const char (&field)[N], bool may_be_empty) {
+    const size_t bytes = shm::field_text(field).size();
+    require(bytes < N && (may_be_empty || bytes > 0));
+    for (size_t i = bytes; i < N; ++i)
+        require(field[i] == 0);  // no stale bytes
+}
+
+void check(const shm::OrderMessage& order) {
+    const bool has_path =
+        order.kind == shm::OrderKind::kLoad || order.kind == shm::OrderKind::kSwap;
+    check_text(order.model, false);
+    check_text(order.path, !has_path);
+    require(has_path || order.path[0] == '\0');
+    require(order.strategy <= shm::SwapStrategy::kInPlace && order.rollback_on_failure <= 1);
+    require(order.timeout_s <= kOrderTimeoutMaxS);
+    require(order.accuracy_min >= 0 && order.accuracy_min <= 1);
+    require(order.test_prompts <= std::size(order.prompts));
+    for (uint32_t i = 0; i < std::size(order.prompts); ++i)
+        check_text(order.prompts[i], i >= order.test_prompts);
+}
+
 void check_error(const ApiError& error) {
     require(error.status == 400 || error.status == 404);
     require(!error.message.empty());
@@ -142,6 +168,22 @@ void fuzz_embeddings(std::string_view body, const RequestLimits& limits) {
     check_error(std::get<ApiError>(result));
 }
 
+// Of a removal the text is "ID?QUERY".
+OrderResult read_any_order(uint8_t kind, std::string_view text, bool is_strict) {
+    if (kind < 3) {
+        return read_order(static_cast<shm::OrderKind>(kind + 1), text, models(), is_strict);
+    }
+    const size_t question = std::min(text.find('?'), text.size());
+    const size_t query = std::min(question + 1, text.size());
+    return read_removal(text.substr(0, question), text.substr(query), models());
+}
+
+void fuzz_order(uint8_t kind, std::string_view text, bool is_strict) {
+    const OrderResult result = read_any_order(kind, text, is_strict);
+    if (const auto* order = std::get_if<Order>(&result)) return check(order->message);
+    check_error(std::get<ApiError>(result));
+}
+
 }  // namespace
 }  // namespace bitnetd::frontend
 
@@ -151,14 +193,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string_view body(reinterpret_cast<const char*>(data + 1), size - 1);
     RequestLimits limits;
     limits.strict = (data[0] & 2) != 0;
+    const uint8_t two_bits = data[0] >> 2 & 3;
+    if ((data[0] & 192) == 192) {  // 0xc0 load, 0xc4 swap, 0xc8 rollback, 0xcc removal
+        fuzz_order(two_bits, body, limits.strict);
+        return 0;
+    }
     if ((data[0] & 128) != 0) {  // 0x80, and strict 0x82
         fuzz_embeddings(body, limits);
         return 0;
     }
-    const uint8_t text_route =
-        data[0] >> 2 & 3;  // '4'.. tokenize, '8'.. detokenize, '<'.. template
-    if (text_route != 0) {
-        fuzz_text_route(static_cast<TextRoute>(text_route - 1), body, limits);
+    if (two_bits != 0) {  // '4'.. tokenize, '8'.. detokenize, '<'.. template
+        fuzz_text_route(static_cast<TextRoute>(two_bits - 1), body, limits);
         return 0;
     }
     const RouteKind route = route_of(data[0]);

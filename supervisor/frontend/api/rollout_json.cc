@@ -77,10 +77,6 @@ bool went_wrong(const RolloutMessage& rollout) {
            rollout.outcome == RolloutOutcome::kRolledBack;
 }
 
-bool is_canary(RolloutPhase phase) {
-    return phase == RolloutPhase::kCanaryCopies || phase == RolloutPhase::kCanaryShare;
-}
-
 // null for what was not measured, or is not there.
 Json measured(float value) {
     return value > 0 ? Json(value) : Json();
@@ -107,26 +103,32 @@ Json metadata(bool is_there, std::string_view id, const shm::ModelFacts& facts) 
             {"file_bytes", facts.file_bytes}};
 }
 
-// How far the file itself got: "passed" once the loader gave its facts.
+bool brings_file(const RolloutMessage& rollout) {
+    return rollout.kind == RolloutKind::kLoad || rollout.kind == RolloutKind::kSwap;
+}
+
+// The loader gives the facts of what it accepted, and only of that.
+bool was_refused(const RolloutMessage& rollout) {
+    return went_wrong(rollout) && brings_file(rollout) && rollout.has_new == 0;
+}
+
 std::string_view file_verdict(const RolloutMessage& rollout) {
-    if (rollout.kind == RolloutKind::kRemove) return "not_run";
     if (rollout.has_new != 0) return "passed";
-    if (rollout.phase != RolloutPhase::kPrepare) return "not_run";
-    return is_running(rollout) ? "pending" : "failed";
+    if (was_refused(rollout)) return "failed";
+    return is_running(rollout) && brings_file(rollout) ? "pending" : "not_run";
 }
 
 std::string_view accuracy_verdict(const RolloutMessage& rollout) {
-    if (!(rollout.accuracy > 0)) return file_verdict(rollout) == "pending" ? "pending" : "not_run";
-    return went_wrong(rollout) && rollout.phase == RolloutPhase::kPrepare ? "failed" : "passed";
+    if (rollout.accuracy > 0) return "passed";
+    return file_verdict(rollout) == "pending" ? "pending" : "not_run";
 }
 
+// Of the canary. When it was the canary that failed, nothing was rolled.
 std::string_view performance_verdict(const RolloutMessage& rollout) {
     if (rollout.kind == RolloutKind::kRemove) return "not_run";
+    if (is_running(rollout) && rollout.phase <= RolloutPhase::kCanaryShare) return "pending";
+    if (went_wrong(rollout) && rollout.canary_ms > 0 && rollout.roll_ms == 0) return "failed";
     const bool was_tried = rollout.canary_copies > 0 || rollout.speed_ratio > 0;
-    if (is_running(rollout) && (is_canary(rollout.phase) || !was_tried)) {
-        return rollout.phase <= RolloutPhase::kCanaryShare ? "pending" : "not_run";
-    }
-    if (went_wrong(rollout) && is_canary(rollout.phase)) return "failed";
     return was_tried ? "passed" : "not_run";
 }
 
@@ -156,9 +158,7 @@ ApiError rollout_error(const RolloutMessage& rollout) {
     ApiError error;
     error.message = field_text(rollout.reason);
     error.retry_is_useless = true;
-    const bool brings_file =
-        rollout.kind == RolloutKind::kLoad || rollout.kind == RolloutKind::kSwap;
-    if (brings_file && rollout.phase == RolloutPhase::kPrepare) {
+    if (was_refused(rollout)) {
         error.status = 422;
         error.code = "model_invalid";
         error.param = "model_path";
@@ -258,7 +258,6 @@ Response ended_response(const RolloutMessage& rollout, const shm::OrderMessage& 
         response = error_response(error, request_id);
         answer["error"] = Json::parse(response.body)["error"];
         answer["error"]["details"] = {
-            {"phase", phase_name(rollout.phase)},
             {"expected", {{"accuracy_min", measured(order.accuracy_min)}}},
             {"found",
              {{"accuracy", measured(rollout.accuracy)}, {"reason", field_text(rollout.reason)}}}};
