@@ -231,6 +231,7 @@ class CpuWorker {
                                .end_ids = {ends.begin(), ends.end()},
                                .heartbeat_interval_ms = params_.server_heartbeat_interval_ms,
                                .drain_timeout_ms = params_.server_drain_timeout_ms,
+                               .orphan_timeout_ms = params_.server_orphan_timeout_ms,
                                .speculation = speculation_of(params_)},
             StepLoop::Parts{*engine_, *cache_, link_.board(), link_.doorbell(), link_.channel()});
         return {};

@@ -22,21 +22,22 @@ inline constexpr uint32_t kModelFilesMax = 512;
 
 enum class MessageType : uint16_t {
     // supervisor -> child
-    kSelf = 1,        // SelfMessage            fds: own board (read-write), own doorbell
-    kSettings = 2,    // text: one "name=value" line per parameter that a child needs
-    kListen = 3,      // ListenMessage          fds: a listening socket
-    kBoard = 4,       // BoardMessage           fds: a board to read (metrics)
-    kModel = 5,       // ModelMessage           fds: vocabulary image (sealed)          -> frontend
-    kModelGone = 6,   // ModelMessage (model_key)                                       -> frontend
-    kPeer = 7,        // PeerMessage            fds: request ring, token ring, the peer's doorbell,
-                      //                             the peer's board
-    kPeerGone = 8,    // PeerGoneMessage: fence it: read its ring to the end once, unmap
-    kWeights = 9,     // ModelMessage           fds: weights (sealed)                   -> worker
-    kKvArena = 10,    // KvArenaMessage         fds: KV arena                           -> worker
-    kStart = 11,      // nothing: all of the above is complete
-    kDrain = 12,      // finish what you have, take nothing new, then exit with kExitOk
-    kLoad = 13,       // LoadMessage            fds: weights, vocabulary                -> loader
-    kHealth = 14,     // HealthMessage: what the supervisor knows that boards do not    -> frontend
+    kSelf = 1,       // SelfMessage            fds: own board (read-write), own doorbell
+    kSettings = 2,   // text: one "name=value" line per parameter that a child needs
+    kListen = 3,     // ListenMessage          fds: a listening socket
+    kBoard = 4,      // BoardMessage           fds: a board to read: of any process -> frontend; the
+                     //                             supervisor's, for its heartbeat -> worker
+    kModel = 5,      // ModelMessage           fds: vocabulary image (sealed)          -> frontend
+    kModelGone = 6,  // ModelMessage (model_key)                                       -> frontend
+    kPeer = 7,       // PeerMessage            fds: request ring, token ring, the peer's doorbell,
+                     //                             the peer's board
+    kPeerGone = 8,   // PeerGoneMessage: fence it: read its ring to the end once, unmap
+    kWeights = 9,    // ModelMessage           fds: weights (sealed)                   -> worker
+    kKvArena = 10,   // KvArenaMessage         fds: KV arena                           -> worker
+    kStart = 11,     // nothing: all of the above is complete
+    kDrain = 12,     // finish what you have, take nothing new, then exit with kExitOk
+    kLoad = 13,      // LoadMessage            fds: weights, vocabulary                -> loader
+    kHealth = 14,    // HealthMessage: what the supervisor knows that boards do not    -> frontend
     kModelFile = 15,  // ModelFileMessage       fds: the file; before kLoad or kTask    -> loader
     kTask = 16,       // TaskMessage            fds: output, then what the task reads   -> loader
     // Behind these, the structs are in rollout_abi.h.

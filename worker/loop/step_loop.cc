@@ -24,7 +24,8 @@ StepLoop::StepLoop(const Settings& settings, const Parts& parts)
                .context_max = settings.context_max,
                .pooling = settings.pooling,
                .hidden = settings.hidden}),
-      drafts_(settings.speculation, settings.slots_max) {
+      drafts_(settings.speculation, settings.slots_max),
+      supervisor_(settings.orphan_timeout_ms * kNsPerMs) {
     rows_.reserve(settings.step_tokens_max);
     draws_.reserve(settings.step_tokens_max);
     step_flights_.reserve(settings.slots_max);

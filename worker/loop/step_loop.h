@@ -18,6 +18,7 @@
 
 #include "common/config/exit_codes.h"
 #include "shm/board/board.h"
+#include "shm/board/supervisor_watch.h"
 #include "shm/control/channel.h"
 #include "shm/ring/doorbell.h"
 #include "worker/kv/kv_cache.h"
@@ -42,7 +43,8 @@ class StepLoop {
         uint32_t step_tokens_max;
         std::vector<uint32_t> end_ids;
         uint64_t heartbeat_interval_ms;
-        uint64_t drain_timeout_ms;  // how long we go on without a supervisor
+        uint64_t drain_timeout_ms;   // how long we go on without a supervisor
+        uint64_t orphan_timeout_ms;  // without a sign of it there is none
         SpeculationSettings speculation = {};
     };
     // All of them outlive the loop.
@@ -80,6 +82,7 @@ class StepLoop {
     void drop_peer(uint32_t index);
     void reopen_logs(const shm::Message& message);
     void drain(const char* reason);
+    void become_orphan(const char* reason);
     void end(ExitCode code);
     void check_end(uint64_t now_ns);
 
@@ -129,6 +132,7 @@ class StepLoop {
 
     uint32_t steps_ = 0;  // computed, modulo 2^32
     uint64_t control_read_ns_ = 0;
+    shm::SupervisorWatch supervisor_;
     uint64_t orphaned_until_ns_ = 0;  // 0: we have a supervisor
     std::atomic<bool> drain_asked_{false};
     bool draining_ = false;

@@ -56,12 +56,19 @@ void StepLoop::read_control() {
                 log::error("control_broken", {{"reason", message.error().message}});
                 return end(kExitProtocol);
             }
-            orphaned_until_ns_ = monotonic_ns() + settings_.drain_timeout_ms * kNsPerMs;
-            return drain("supervisor is gone");
+            return become_orphan("supervisor is gone");
         }
-        if (!message->has_value()) return;
+        if (!message->has_value()) break;
         on_message(std::move(**message));
     }
+    if (orphaned_until_ns_ == 0 && supervisor_.is_gone(monotonic_ns())) {
+        become_orphan("no heartbeat of the supervisor");
+    }
+}
+
+void StepLoop::become_orphan(const char* reason) {
+    orphaned_until_ns_ = monotonic_ns() + settings_.drain_timeout_ms * kNsPerMs;
+    drain(reason);
 }
 
 void StepLoop::on_message(shm::Message message) {
@@ -76,6 +83,11 @@ void StepLoop::on_message(shm::Message message) {
         }
         case shm::MessageType::kKnownPeers:
             return keep_peers(message);
+        case shm::MessageType::kBoard:  // the supervisor's
+            if (message.fds.size() != 1 || !supervisor_.watch(message.fds[0].get()).ok()) {
+                end(kExitProtocol);
+            }
+            return;
         case shm::MessageType::kLogLevel:
             if (!log::set_level(message.text())) end(kExitProtocol);
             return;

@@ -77,6 +77,9 @@ Result<void> FrontendProcess::take_board(const shm::Message& message) {
         return {};
     }
     BITNETD_TRY(message.expect_fds(1));
+    if (board.role == static_cast<uint32_t>(shm::Role::kSupervisor)) {
+        BITNETD_TRY(supervisor_watch_.watch(message.fds[0].get()));
+    }
     return boards_.add(board.incarnation, message.fds[0].get());
 }
 

@@ -58,7 +58,8 @@ FrontendProcess::FrontendProcess(shm::ChildLink& link)
       api_({dispatcher_, admission_, catalog_, boards_, health_, machine_, tasks_, link.board(),
             *this},
            api_options(link.params())),
-      server_(&loop_, api_, http_limits(link.params())) {}
+      server_(&loop_, api_, http_limits(link.params())),
+      supervisor_watch_(link.params().server_orphan_timeout_ms * kNsPerMs) {}
 
 FrontendProcess::~FrontendProcess() {
     uv_loop_close(&loop_);
@@ -239,6 +240,10 @@ void FrontendProcess::on_heartbeat(uv_timer_t* handle) noexcept {
     self.machine_.observe(now_ns);
     self.api_.observe(now_ns, self.draining_.has_value());
     self.show_http_stats();
+    if (!self.draining_ && self.supervisor_watch_.is_gone(now_ns)) {
+        log::warn("supervisor_gone", {{"reason", "no heartbeat"}});
+        self.drain(http::Drain::kEnd, kExitLostSupervisor);
+    }
 }
 
 void FrontendProcess::show_http_stats() {

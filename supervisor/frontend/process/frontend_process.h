@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "common/base/result.h"
+#include "shm/board/supervisor_watch.h"
 #include "shm/control/child_link.h"
 #include "supervisor/frontend/api/api.h"
 #include "supervisor/frontend/api/board_set.h"
@@ -116,6 +117,7 @@ class FrontendProcess final : private OrderSender {
     http::Server server_;
     http::ServerStats shown_{};  // as last counted on the board
 
+    shm::SupervisorWatch supervisor_watch_;
     std::optional<SelfTest> self_test_;
     std::optional<http::HandOver> hand_over_;  // to the successor
     // From those that were here before; usually one or none.

@@ -113,6 +113,7 @@ void Fleet::send_setup(Slot& slot, Process& process) {
     const int own[] = {process.board.fd.get(), process.doorbell.get()};
     child.send(shm::MessageType::kSelf, self, own);
     child.send_text(shm::MessageType::kSettings, print_settings(slot.build->params));
+    send_board(child, own_board_);
     if (slot.role == shm::Role::kWorker) {
         const Model& model = *owner_.model_of(slot.model_key);
         const int weights[] = {model.weights.get()};
@@ -120,7 +121,6 @@ void Fleet::send_setup(Slot& slot, Process& process) {
         const int arena[] = {slot.kv_arena.get()};
         child.send(shm::MessageType::kKvArena, shm::KvArenaMessage{slot.kv_bytes}, arena);
     } else {
-        send_board(child, own_board_);
         table_.for_each([&](Slot& other) {
             if (&other == &slot) return;  // it has its own already
             if (other.process) {

@@ -277,6 +277,7 @@ LoopFixture::LoopFixture(const Options& options)
                                          .end_ids = options.end_ids,
                                          .heartbeat_interval_ms = 10,
                                          .drain_timeout_ms = options.drain_timeout_ms,
+                                         .orphan_timeout_ms = 600'000,
                                          .speculation = options.speculation};
     Engine& engine = options.engine != nullptr ? *options.engine : *engine_;
     loop_ = std::make_unique<StepLoop>(
