@@ -122,7 +122,6 @@ enum class RolloutOutcome : uint32_t { kRunning = 0, kCompleted = 1, kFailed = 2
 enum class SwapStrategy : uint32_t {
     kRolling = 1,    // one worker after the other
     kBlueGreen = 2,  // all new ones beside all old ones, then at once
-    kInPlace = 3,    // old ones go first: where memory does not hold two; requests wait meanwhile
 };
 
 struct RolloutMessage {
@@ -165,13 +164,13 @@ enum class OrderKind : uint32_t { kLoad = 1, kSwap = 2, kRollback = 3, kRemove =
 struct OrderMessage {
     uint64_t request;  // the sender's number, repeated in the answer
     OrderKind kind;
-    SwapStrategy strategy;                            // of kSwap; 0: what rollout.strategy says
-    uint32_t rollback_on_failure;                     // 0: a failure leaves things as they are then
-    uint32_t timeout_s;                               // 0: the configured limit
-    float accuracy_min;                               // 0: model.accuracy_min; below: refused
-    uint32_t test_prompts;                            // how many of prompts[] are set, <= 5
-    char model[128];                                  // id
-    char path[512];                                   // of kLoad, kSwap
+    SwapStrategy strategy;         // of kSwap; 0: what rollout.strategy says
+    uint32_t rollback_on_failure;  // 0: once the new model serves, failing workers only restart
+    uint32_t timeout_s;            // 0: the configured limit
+    float accuracy_min;            // 0: model.accuracy_min; below: refused
+    uint32_t test_prompts;         // how many of prompts[] are set, <= 5
+    char model[128];               // id
+    char path[512];                // of kLoad, kSwap
     char prompts[kTestPromptsMax][kTestPromptBytes];  // self-test
 };
 static_assert(sizeof(OrderMessage) == 32 + 128 + 512 + kTestPromptsMax * kTestPromptBytes);

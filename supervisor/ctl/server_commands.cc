@@ -10,7 +10,7 @@ namespace {
 using shm::Command;
 
 const std::vector<std::string> kLevels = {"debug", "info", "warn", "error"};
-const std::vector<std::string> kStrategies = {"rolling", "blue_green", "in_place"};
+const std::vector<std::string> kStrategies = {"rolling", "blue_green"};
 
 class ServerCommands {
   public:
@@ -122,10 +122,10 @@ class ServerCommands {
     void add_load(CLI::App& model) {
         CLI::App* sub = add_order(model, "load", shm::OrderKind::kLoad,
                                   "Have the server load a model that it does not serve yet.");
-        sub->add_option(
-               "MODEL", command_.model,
-               "ID=PATH: what clients shall call it, and the file or folder, which must lie in one "
-               "of the server's server.models_dir. PATH alone: its last name is the id.")
+        sub->add_option("MODEL", command_.model,
+                        "ID=PATH: what clients shall call it, and a file or folder that the server "
+                        "may read. "
+                        "PATH alone: its last name is the id.")
             ->required();
         add_trial(sub);
     }
@@ -136,16 +136,16 @@ class ServerCommands {
                       "when the new one is refused, answers wrongly or is too slow.");
         sub->add_option("ID", command_.model, "What clients call it.")->required();
         sub->add_option("PATH", command_.path,
-                        "The new file or folder, in one of the server's server.models_dir.")
+                        "The new file or folder; the server must be able to read it.")
             ->required();
         sub->add_option("--strategy", command_.strategy,
-                        "rolling (one worker after the other), blue_green (all new ones beside all "
-                        "old ones, then at once) or in_place (old ones go first; requests wait). "
+                        "rolling (one worker after the other) or blue_green (all new ones beside "
+                        "all old ones, then at once). "
                         "As configured (rollout.strategy) when not given.")
             ->type_name("STRATEGY")
             ->check(CLI::IsMember(kStrategies).description(""));
         sub->add_flag("--keep-failed", command_.keep_failed,
-                      "Do not go back when it fails: leave things as they are then.");
+                      "Once the new model serves, do not go back when a worker fails: restart it.");
         add_trial(sub);
     }
     void add_rollback(CLI::App& model) {

@@ -48,7 +48,6 @@ Result<uint64_t> slot_of(std::string_view text) {
 shm::SwapStrategy strategy_of(std::string_view name) {
     if (name == "rolling") return shm::SwapStrategy::kRolling;
     if (name == "blue_green") return shm::SwapStrategy::kBlueGreen;
-    if (name == "in_place") return shm::SwapStrategy::kInPlace;
     return {};  // 0: as configured
 }
 

@@ -74,6 +74,7 @@ shm::OrderAnswerMessage Supervisor::take_order(const shm::OrderMessage& order, b
     change.kind = kind_of(order.kind);
     const bool is_said = order.strategy != shm::SwapStrategy{};
     change.strategy = is_said ? order.strategy : strategy_of(settings_.params);
+    change.rolls_back = order.rollback_on_failure != 0;
     change.source.id = shm::field_text(order.model);
     const bool is_served = models_.serving(change.source.id) != nullptr;
     if (change.kind == shm::RolloutKind::kLoad && is_served) {

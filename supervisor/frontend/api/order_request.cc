@@ -83,12 +83,11 @@ void read_health_check(Fields& fields, OrderMessage& order) {
 
 // Not said: the operator's setting, rollout.strategy.
 SwapStrategy read_strategy(Fields& fields) {
-    const auto index = fields.choice("swap_strategy", {"rolling", "blue_green", "in_place"});
+    const auto index = fields.choice("swap_strategy", {"rolling", "blue_green"});
     return index ? static_cast<SwapStrategy>(*index + 1) : SwapStrategy{};
 }
 static_assert(static_cast<int>(SwapStrategy::kRolling) == 1 &&
-              static_cast<int>(SwapStrategy::kBlueGreen) == 2 &&
-              static_cast<int>(SwapStrategy::kInPlace) == 3);
+              static_cast<int>(SwapStrategy::kBlueGreen) == 2);
 
 // What the supervisor calls it. A name that nothing here has may be one that is being loaded.
 std::string id_of(const ModelList& models, std::string_view name) {

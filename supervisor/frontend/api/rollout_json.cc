@@ -62,8 +62,6 @@ std::string_view strategy_name(SwapStrategy strategy) {
             return "rolling";
         case SwapStrategy::kBlueGreen:
             return "blue_green";
-        case SwapStrategy::kInPlace:
-            return "in_place";
     }
     return "";  // the setting decides, or there is nothing to replace
 }

@@ -284,6 +284,7 @@ void Rollout::on_worker_ready(SlotId worker, uint64_t now_ns) {
 void Rollout::on_worker_failed(SlotId worker, const std::string& why, uint64_t now_ns) {
     if (is_over() || rolling_back_ || phase_ == RolloutPhase::kCommit) return;
     if (!new_workers_.contains(worker)) return;
+    if (!plan_.rolls_back && serves_new_) return;
     roll_back("a new worker failed: " + why, now_ns);
 }
 

@@ -31,8 +31,9 @@ struct RolloutPlan {
     std::vector<SlotId> frontends;  // likewise; reload and upgrade
     uint32_t workers_new = 0;       // how many there will be; 0 where they stay as they are
     uint32_t frontends_new = 0;     // likewise
-    bool loads_model = false;       // a model is loaded first: load, swap, rollback
-    bool self_test = false;         // the first new worker computes prompts of its own first
+    bool rolls_back = true;    // false: once the new model serves, failing workers only restart
+    bool loads_model = false;  // a model is loaded first: load, swap, rollback
+    bool self_test = false;    // the first new worker computes prompts of its own first
     uint64_t test_timeout_ns = 0;
     bool must_equal = false;         // the canary must draw what the old ones draw
     uint64_t canary_copies = 0;      // that must come back right; 0: no canary stages

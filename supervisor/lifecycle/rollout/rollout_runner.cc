@@ -123,6 +123,7 @@ Result<RolloutPlan> RolloutRunner::make_plan() {
     plan.canary_timeout_ns = params.rollout_canary_timeout_ms * kNsPerMs;
     plan.speed_ratio_min = static_cast<float>(params.rollout_speed_ratio_min_permille) / 1000.0f;
     plan.must_equal = change_.must_equal;
+    plan.rolls_back = change_.rolls_back;
     plan.test_timeout_ns = params.rollout_test_timeout_ms * kNsPerMs;
     old_build_ = owner_.current_build();
     if (change_.build) {

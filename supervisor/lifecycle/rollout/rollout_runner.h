@@ -28,6 +28,7 @@ struct Change {
     shm::SwapStrategy strategy = shm::SwapStrategy::kRolling;
     ModelSource source;                    // load, swap, rollback: id and path; remove: the id
     std::shared_ptr<const Params> params;  // with which the model is loaded
+    bool rolls_back = true;                // RolloutPlan's
     std::vector<std::string> prompts;      // of the self-test; none: a standard one
     std::string digest;                    // rollback: what the file must still be; empty: anything
     std::shared_ptr<const Build> build;    // reload, upgrade: of the new processes

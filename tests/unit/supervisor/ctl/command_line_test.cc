@@ -135,10 +135,10 @@ TEST(CtlCommandLine, OrdersAboutModelsWaitUnlessToldOtherwise) {
     EXPECT_FALSE(server_command({"model", "load", "a=b", "--no-wait"}).waits());
     EXPECT_TRUE(server_command({"model", "load", "a=b", "--wait"}).waits());
     const ServerCommand swap = server_command(
-        {"model", "swap", "a", "b.gguf", "--strategy", "in_place", "--keep-failed", "--timeout",
+        {"model", "swap", "a", "b.gguf", "--strategy", "blue_green", "--keep-failed", "--timeout",
          "60", "--accuracy-min", "0.99", "--test-prompt", "one", "--test-prompt", "two"});
     EXPECT_EQ(swap.order, shm::OrderKind::kSwap);
-    EXPECT_EQ(swap.strategy, "in_place");
+    EXPECT_EQ(swap.strategy, "blue_green");
     EXPECT_TRUE(swap.keep_failed);
     EXPECT_EQ(swap.timeout_s, 60u);
     EXPECT_FLOAT_EQ(swap.accuracy_min, 0.99f);

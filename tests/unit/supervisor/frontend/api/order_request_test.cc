@@ -85,7 +85,7 @@ TEST(OrderRequest, WhatIsNotSaid) {
     EXPECT_EQ(shm::field_text(other.message.model), "being loaded");
 
     for (const auto& [name, strategy] : std::map<std::string, SwapStrategy>{
-             {"rolling", SwapStrategy::kRolling}, {"in_place", SwapStrategy::kInPlace}}) {
+             {"rolling", SwapStrategy::kRolling}, {"blue_green", SwapStrategy::kBlueGreen}}) {
         const Json body = {{"model_path", "a"}, {"swap_strategy", name}, {"unknown", 1}};
         EXPECT_EQ(taken(read(OrderKind::kSwap, body)).message.strategy, strategy);
     }
