@@ -75,8 +75,10 @@ void ModelStore::load_next() {
         });
         return found == models_.end() ? nullptr : found->get();
     };
-    if (load_ || cancelled_) return;
-    while (Model* model = first_waiting()) {
+    if (load_) return;
+    while (!cancelled_) {
+        Model* model = first_waiting();
+        if (model == nullptr) break;
         auto started = start_loader(*model);
         if (started.ok()) return;
         refuse(*model, std::move(started).error().message);
