@@ -85,23 +85,12 @@ json gauges_of(const shm::BoardView& board) {
     return gauges;
 }
 
-json gauges_of(const shm::BoardView& board) {
-    json gauges = json::object();
-    for (size_t i = 0; i < kGaugeCount; ++i) {
-        if (const uint64_t value = board.gauge(static_cast<Gauge>(i)); value != 0) {
-            gauges[kGaugeTexts[i].name] = value;
-        }
-    }
-    return gauges;
-}
-
 void describe_board(json& entry, const shm::BoardView& board, uint64_t now_ns) {
     entry["uptime_ms"] = since_ms(board.started_ns(), now_ns);
     entry["heartbeat_age_ms"] = since_ms(board.heartbeat_ns(), now_ns);
     entry["cpu_ns"] = board.counter(Counter::kCpuNs);
     entry["resident_bytes"] = board.gauge(Gauge::kResidentBytes);
     entry["counters"] = counters_of(board);
-    entry["gauges"] = gauges_of(board);
     entry["gauges"] = gauges_of(board);
 }
 
