@@ -20,6 +20,23 @@ constexpr uint32_t kPercentLogStep = 25;
 // A refusal goes to the log and to /health; one line is enough.
 constexpr size_t kRefusalBytesMax = 1024;
 
+// What each phase of a load is of the whole, roughly as the time goes.
+struct LoadPhase {
+    std::string_view name;
+    uint32_t begins_percent;
+    uint32_t ends_percent;
+};
+constexpr LoadPhase kLoadPhases[] = {
+    {"validate", 0, 5}, {"memory", 5, 15}, {"pack", 15, 60}, {"check", 60, 98}, {"seal", 98, 100}};
+
+uint32_t percent_of_all(std::string_view phase, uint32_t percent) {
+    for (const LoadPhase& it : kLoadPhases) {
+        if (it.name != phase) continue;
+        return it.begins_percent + (it.ends_percent - it.begins_percent) * percent / 100;
+    }
+    return 0;
+}
+
 std::string printable(std::string_view text) {
     std::string line(text.substr(0, kRefusalBytesMax));
     for (char& c : line) {
@@ -186,8 +203,8 @@ Result<void> ModelStore::take_progress(Model& model, const shm::Message& message
     BITNETD_ASSIGN(const auto progress, message.as<shm::LoadProgressMessage>());
     if (progress.percent > 100) return invalid("load progress over 100 percent");
     if (++load_->progress_messages > kProgressMessagesMax) return invalid("too much load progress");
-    owner_.on_model_progress(model, progress.percent);
     const std::string phase = printable(shm::field_text(progress.phase));
+    owner_.on_model_progress(model, percent_of_all(phase, progress.percent));
     if (phase == load_->phase_logged &&
         progress.percent < load_->percent_logged + kPercentLogStep) {
         return {};

@@ -33,7 +33,7 @@ struct Model {
 
 class ModelStoreOwner {
   public:
-    virtual void on_model_progress(const Model& model, uint32_t percent) = 0;
+    virtual void on_model_progress(const Model& model, uint32_t percent) = 0;  // of the whole load
     virtual void on_model_loaded(Model& model) = 0;
     virtual void on_model_refused(Model& model) = 0;
     // No loader runs (any more) and no model waits for one.

@@ -58,7 +58,7 @@ void Rollout::start(uint64_t now_ns) {
 }
 
 void Rollout::on_load_progress(uint32_t percent) {
-    if (percent == load_percent_ || phase_ != RolloutPhase::kPrepare) return;
+    if (percent <= load_percent_ || phase_ != RolloutPhase::kPrepare) return;
     load_percent_ = percent;
     tell_moved();
 }
