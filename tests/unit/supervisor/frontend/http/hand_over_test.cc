@@ -31,6 +31,7 @@ class HandOverTest : public Harness {
     static Limits quick() {
         Limits limits;
         limits.tick_ms = 5;
+        limits.head_timeout_ms = limits.keep_alive_timeout_ms = 3'600'000;  // not by the clock
         return limits;
     }
     // The predecessor's end is small, so that a successor that does not read is felt soon.
@@ -50,6 +51,8 @@ class HandOverTest : public Harness {
         server_->set_heir(&*hand_over_);
         server_->drain(Drain::kRolled, [this] { ++empty_; });
     }
+    // More connections than a channel that small takes unread.
+    static constexpr size_t kMoreThanFit = 260;
     // Clients that have been answered once, over pairs of sockets.
     std::vector<Client*> add_idle(size_t count) {
         std::vector<Client*> added;
@@ -154,7 +157,7 @@ TEST_F(HandOverTest, WhoAsksForTheEndGetsIt) {
 
 TEST_F(HandOverTest, ASuccessorThatIsSlowGetsThemAllInTheEnd) {
     start_both();
-    const auto clients = add_idle(300);
+    const auto clients = add_idle(kMoreThanFit);
     roll();
     ASSERT_TRUE(until([&] { return hand_over_->is_sending(); }));
     turn();
@@ -162,7 +165,7 @@ TEST_F(HandOverTest, ASuccessorThatIsSlowGetsThemAllInTheEnd) {
     EXPECT_EQ(sent_, 0);
     Client& busy = *clients.front();  // meanwhile they are served by whoever has them
     inherit();
-    ASSERT_TRUE(until([&] { return there() == 300; }));
+    ASSERT_TRUE(until([&] { return there() == kMoreThanFit; }));
     EXPECT_TRUE(until([&] { return empty_ == 1 && sent_ > 0; }));
     for (Client* client : clients)
         expect_kept(*client);
@@ -171,7 +174,7 @@ TEST_F(HandOverTest, ASuccessorThatIsSlowGetsThemAllInTheEnd) {
 
 TEST_F(HandOverTest, WhatWasNotSentIsServedHereWhenTheSuccessorDies) {
     start_both();
-    const auto clients = add_idle(300);
+    const auto clients = add_idle(kMoreThanFit);
     roll();
     ASSERT_TRUE(until([&] { return hand_over_->is_sending(); }));
     const uint64_t kept = here() + shm::kControlFdsMax;  // those that wait for room come back
