@@ -49,6 +49,19 @@ uint64_t RolloutRunner::begin(Change change) {
 
 void RolloutRunner::abandon() {
     queue_.clear();
+    events_.clear();
+    tested_.reset();
+    releasing_key_ = 0;
+    canary_.stage = shm::CanaryStage::kOff;
+    if (!rollout_ || rollout_->is_over()) return;
+    shm::RolloutMessage ended = message();
+    rollout_.reset();
+    ended.outcome = shm::RolloutOutcome::kFailed;
+    ended.ended_unix_ms = unix_ms();
+    shm::set_field(ended.reason, "the server was stopped");
+    record_.message = ended;
+    history_.add(record_);
+    owner_.on_rollout_moved(ended);
 }
 
 void RolloutRunner::start_next() {

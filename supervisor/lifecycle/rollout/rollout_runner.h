@@ -59,7 +59,8 @@ class RolloutRunner final : private RolloutActions {
     // Its number; it begins when those before it are over.
     uint64_t begin(Change change);
     bool is_idle() const { return !rollout_ && queue_.empty(); }
-    // Those that wait are dropped, the one that runs is left as it is: the server ends.
+    // The server ends: those that wait are dropped, the one that runs is noted as failed, and
+    // nothing is started any more. Not from within one of the actions.
     void abandon();
     // A rollout that a predecessor of this process did not end.
     void note_interrupted(shm::RolloutMessage message);
