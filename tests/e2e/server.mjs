@@ -20,8 +20,8 @@ export const patienceMs = 120_000;
 
 export class Server {
   // arguments are added to a server of the demo model on a free port and a Unix socket; bin: a folder
-  // with other programs.
-  static async start(args = [], { model = true, waitReady = true, bin: folder = bin } = {}) {
+  // with other programs; under: a command that starts bitnetd.
+  static async start(args = [], { model = true, waitReady = true, bin: folder = bin, under = [] } = {}) {
     const server = new Server();
     server.directory = mkdtempSync(path.join(tmpdir(), 'bitnetd-e2e-'));
     server.socket = path.join(server.directory, 'http.sock');
@@ -31,7 +31,8 @@ export class Server {
     server.events = [];
     server.raw = [];
     server.waiters = [];
-    server.process = spawn(path.join(folder, 'bitnetd'), all, {
+    const [program, ...rest] = [...under, path.join(folder, 'bitnetd'), ...all];
+    server.process = spawn(program, rest, {
       stdio: ['ignore', 'inherit', 'pipe'],
       env: { ...process.env, BITNETD_LOG__FORMAT: 'json' },
     });
@@ -90,23 +91,24 @@ export class Server {
     return this.raw.slice(-60).join('\n');
   }
 
-  // Pids of the running children whose executable has that name.
+  // Pids of the running descendants whose executable has that name.
   children(name) {
-    const found = [];
+    const parents = new Map();
+    const named = [];
     for (const entry of readdirSync('/proc')) {
       if (!/^\d+$/.test(entry)) continue;
       try {
         const [, rest] = readFileSync(`/proc/${entry}/stat`, 'utf8').split(') ');
         const [state, parent] = rest.split(' ');
         const command = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')[0];
-        if (Number(parent) === this.process.pid && state !== 'Z' && path.basename(command) === name) {
-          found.push(Number(entry));
-        }
+        parents.set(Number(entry), Number(parent));
+        if (state !== 'Z' && path.basename(command) === name) named.push(Number(entry));
       } catch {
         // It ended while we looked.
       }
     }
-    return found;
+    const isOurs = (pid) => pid !== undefined && (pid === this.process.pid || isOurs(parents.get(pid)));
+    return named.filter((pid) => isOurs(parents.get(pid)));
   }
 
   workers() {
