@@ -135,7 +135,7 @@ void check(const shm::OrderMessage& order) {
     check_text(order.model, false);
     check_text(order.path, !has_path);
     require(has_path || order.path[0] == '\0');
-    require(order.strategy <= shm::SwapStrategy::kInPlace && order.rollback_on_failure <= 1);
+    require(order.strategy <= shm::SwapStrategy::kBlueGreen && order.rollback_on_failure <= 1);
     require(order.timeout_s <= kOrderTimeoutMaxS);
     require(order.accuracy_min >= 0 && order.accuracy_min <= 1);
     require(order.test_prompts <= std::size(order.prompts));
