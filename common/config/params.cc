@@ -184,13 +184,6 @@ std::string print_settings(const Params& params) {
     return lines;
 }
 
-bool is_param(std::string_view section, std::string_view name) {
-    static const std::vector<ParamRow> rows = param_rows();
-    return std::any_of(rows.begin(), rows.end(), [&](const ParamRow& row) {
-        return row.section == section && row.name == name;
-    });
-}
-
 Result<Params> parse_settings(std::string_view lines) {
     Params params;
     while (!lines.empty()) {
@@ -205,7 +198,7 @@ Result<Params> parse_settings(std::string_view lines) {
         }
         const std::string_view section = text.substr(0, dot);
         const std::string_view name = text.substr(dot + 1, equals - dot - 1);
-        if (!is_param(section, name)) continue;
+        if (find_param_row(key_of(section, name)) == nullptr) continue;
         BITNETD_TRY(set_param(params, section, name, text.substr(equals + 1)));
     }
     return params;

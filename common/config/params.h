@@ -61,8 +61,6 @@ std::vector<ParamRow> changed_rows(const Params& before, const Params& after);
 Result<void> set_param(Params& params, std::string_view section, std::string_view name,
                        std::string_view text);
 
-bool is_param(std::string_view section, std::string_view name);
-
 // Empties a list parameter, so that a later source replaces an earlier one's list.
 void clear_list(Params& params, std::string_view section, std::string_view name);
 

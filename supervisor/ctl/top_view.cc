@@ -42,8 +42,8 @@ const Json* same_process(const Json& status, const Json& process) {
     return nullptr;
 }
 
-double counter(const Json& process, const char* name) {
-    return number_of(object_of(process, "counters"), name);
+double gauge(const Json& process, const char* name) {
+    return number_of(object_of(process, "gauges"), name);
 }
 
 struct Totals {
@@ -61,10 +61,10 @@ struct Totals {
         generated += rates.of_counter("bitnet_decode_tokens_total");
         prompt += rates.of_counter("bitnet_prefill_tokens_total");
         refused += rates.of_counter("bitnet_generations_refused_total");
-        active += counter(process, "bitnet_active_requests");
-        queued += counter(process, "bitnet_queue_depth");
-        connections += counter(process, "bitnet_connections_open");
-        running += counter(process, "bitnet_running_sequences");
+        active += gauge(process, "bitnet_active_requests");
+        queued += gauge(process, "bitnet_queue_depth");
+        connections += gauge(process, "bitnet_connections_open");
+        running += gauge(process, "bitnet_running_sequences");
     }
     std::string text() const {
         std::string line = count_text(active) + " generations, " + count_text(queued) +

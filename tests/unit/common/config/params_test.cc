@@ -61,6 +61,15 @@ TEST(Params, RowsOfALaterBuildArePassedOver) {
     EXPECT_FALSE(parse_settings("nonsense\n").ok());
 }
 
+// A supervisor of a later build may know more rows than its child.
+TEST(Params, WhatComesFromALaterBuildIsPassedOver) {
+    const auto params = parse_settings("server.invented=1\nserver.workers=3\n");
+    ASSERT_TRUE(params.ok()) << params.error().message;
+    EXPECT_EQ(params->server_workers, 3u);
+    EXPECT_FALSE(parse_settings("server.workers=0\n").ok());
+    EXPECT_FALSE(parse_settings("nonsense\n").ok());
+}
+
 TEST(Params, TheOrderOfAListCounts) {
     Params before;
     before.server_model = {"a", "b"};

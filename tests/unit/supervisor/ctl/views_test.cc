@@ -56,9 +56,9 @@ Json frontend() {
             {"pid", 811},
             {"uptime_ms", 62'000},
             {"cpu_ns", 1'000'000'000},
-            {"counters",
-             {{"bitnet_http_requests_2xx_total", 100},
-              {"bitnet_active_requests", 3},
+            {"counters", {{"bitnet_http_requests_2xx_total", 100}}},
+            {"gauges",
+             {{"bitnet_active_requests", 3},
               {"bitnet_queue_depth", 1},
               {"bitnet_connections_open", 17}}}};
 }
