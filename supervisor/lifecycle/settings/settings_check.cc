@@ -157,8 +157,7 @@ Result<void> check_values(const Params& params) {
                         "neon", "neondotprod"}));
     BITNETD_TRY(one_of("worker.block_inputs", params.worker_block_inputs, {"int8", "float"}));
     BITNETD_TRY(one_of("worker.bf16_inputs", params.worker_bf16_inputs, {"float", "bf16"}));
-    BITNETD_TRY(
-        one_of("rollout.strategy", params.rollout_strategy, {"rolling", "blue_green"}));
+    BITNETD_TRY(one_of("rollout.strategy", params.rollout_strategy, {"rolling", "blue_green"}));
     BITNETD_TRY(one_of("speculation.mode", params.speculation_mode, {"auto", "on", "off"}));
     BITNETD_TRY(one_of("kv.type", params.kv_type, {"f32", "f16", "int8"}));
     BITNETD_TRY(
