@@ -37,8 +37,12 @@ Supervisor::Supervisor(uv_loop_t* loop, Parts parts)
 Result<void> Supervisor::start() {
     BITNETD_TRY(rollouts_.history().open(settings_.params.server_state_dir));
     BITNETD_TRY(fleet_.make_own_board(started_ns_));
+    // All slots before the first start: a successor starts what it finds a slot for.
+    std::vector<Slot*> frontends;
     for (uint32_t i = 0; i < settings_.params.server_frontends; ++i)
-        fleet_.start(fleet_.open_slot(shm::Role::kFrontend, build_));
+        frontends.push_back(&fleet_.open_slot(shm::Role::kFrontend, build_));
+    for (Slot* slot : frontends)
+        fleet_.start(*slot);
     for (const ModelSource& source : settings_.models) {
         models_.add(source, std::make_shared<const Params>(settings_.params),
                     shm::ModelStanding::kServing);

@@ -117,13 +117,16 @@ uint64_t Supervisor::kv_bytes_of(const Model& model, const Params& params) const
 
 void Supervisor::start_workers(Model& model) {
     const uint64_t bytes = kv_bytes_of(model, settings_.params);
+    std::vector<Slot*> slots;  // all of them before the first start, as in start()
     for (std::string& device : worker_devices(settings_.params)) {
         Slot& slot = fleet_.open_slot(shm::Role::kWorker, build_);
         slot.model_key = model.key;
         slot.device = std::move(device);
         slot.kv_bytes = bytes;
-        fleet_.start(slot);
+        slots.push_back(&slot);
     }
+    for (Slot* slot : slots)
+        fleet_.start(*slot);
 }
 
 void Supervisor::on_rollout_moved(const shm::RolloutMessage& message) {

@@ -125,10 +125,15 @@ Result<void> Supervisor::take_over(const SupervisorSnapshot& snapshot, Inherited
                              {"models", snapshot.models.size()}});
     systemd::main_pid();
     systemd::ready(status_line());
-    // Models that were configured and never got loaded; one that a rollout had just made goes.
+    // Models that were configured and never got loaded, or no worker; one that a rollout had just
+    // made goes.
     load_missing_models();
     for (const auto& model : models_.models()) {
-        if (model->message.standing != shm::ModelStanding::kServing) retire_leftover(*model);
+        if (model->message.standing != shm::ModelStanding::kServing) {
+            retire_leftover(*model);
+        } else if (model->is_loaded() && fleet_.table().serving(model->key).empty()) {
+            start_workers(*model);
+        }
     }
     run_due();
     return {};

@@ -21,7 +21,8 @@ struct Refusal {
 
 std::optional<Refusal> check_order(const shm::OrderMessage& order) {
     const std::string_view id = shm::field_text(order.model);
-    if (!is_model_name(id)) {
+    // A served one may have any name: it can come from that of a file.
+    if (order.kind == shm::OrderKind::kLoad && !is_model_name(id)) {
         return Refusal{
             shm::OrderError::kInvalid,
             "model_id: expected letters, digits and \"._:@/-\", found \"" + std::string(id) + "\""};

@@ -119,7 +119,8 @@ void Fleet::on_condemned(Child& child) {
 }
 
 void Fleet::check_hangs() {
-    const auto judge_one = [&](Process& process, uint64_t since_ns, const char* event) {
+    const auto judge_one = [&](Process& process, const char* event) {
+        const uint64_t since_ns = process.board.view->heartbeat_ns();
         const ChildPhase phase = process.child->life().phase();
         if (phase != ChildPhase::kReady && phase != ChildPhase::kDraining) return;
         if (!hang_judge_.hangs(since_ns)) return;
@@ -131,13 +132,11 @@ void Fleet::check_hangs() {
         process.child->life().condemn_hung(now);
         process.child->apply_signals(now);
     };
-    // A worker hangs in a step; between steps it may sleep. A frontend must turn its loop always.
-    table_.for_each_running(shm::Role::kWorker, [&](Process& worker) {
-        judge_one(worker, worker.board.view->worker().step_begun_ns, "worker_hung");
-    });
-    table_.for_each_running(shm::Role::kFrontend, [&](Process& frontend) {
-        judge_one(frontend, frontend.board.view->heartbeat_ns(), "frontend_hung");
-    });
+    // All turn their loop always, at least to show it; a worker's step is within one turn.
+    table_.for_each_running(shm::Role::kWorker,
+                            [&](Process& worker) { judge_one(worker, "worker_hung"); });
+    table_.for_each_running(shm::Role::kFrontend,
+                            [&](Process& frontend) { judge_one(frontend, "frontend_hung"); });
     owner_.on_fleet_changed();
 }
 

@@ -14,7 +14,7 @@ class HangJudge {
     // Once per tick, before any question.
     void on_tick(uint64_t now_ns);
 
-    // since_ns: when the step began, or the last heartbeat; 0 = there is none, so nothing hangs.
+    // since_ns: the last heartbeat; 0 = there is none, so nothing hangs.
     // A time in the future (a lying or torn board) is no proof either.
     bool hangs(uint64_t since_ns) const;
 

@@ -99,8 +99,8 @@ TEST_F(ChildLinkTest, NeedsSettings) {
 
 TEST_F(ChildLinkTest, RefusesBadSettings) {
     send_self();
-    ASSERT_TRUE(supervisor_->send_text(MessageType::kSettings, "worker.no_such=1\n").ok());
-    EXPECT_NE(start_error().find("no_such"), std::string::npos);
+    ASSERT_TRUE(supervisor_->send_text(MessageType::kSettings, "worker.threads=many\n").ok());
+    EXPECT_NE(start_error().find("worker.threads"), std::string::npos);
 }
 
 TEST_F(ChildLinkTest, GivesUpAtTheDeadline) {

@@ -154,6 +154,19 @@ TEST(Supervisor, HungWorkerIsFencedBeforeItDies) {
     server.expect_event("worker_ready");
 }
 
+// It may hold requests that it has not begun with.
+TEST(Supervisor, WorkerThatHangsBetweenStepsIsReplaced) {
+    TestServer server(
+        with_model({"--server.heartbeat_interval_ms", "20", "--server.hang_timeout_ms", "300",
+                    "--server.kill_grace_ms", "50"}));
+    const Line worker = server.expect_event("worker_ready");
+    server.expect_event("ready");
+    kill(pid_of(worker), SIGSTOP);
+    server.expect_event("worker_hung");
+    server.expect_event("worker_died");
+    server.expect_event("worker_ready");
+}
+
 TEST(Supervisor, HungFrontendIsReplaced) {
     TestServer server(
         with_model({"--server.heartbeat_interval_ms", "20", "--server.hang_timeout_ms", "300"}));
