@@ -76,17 +76,6 @@ Settings settings_of_predecessor(const SupervisorSnapshot& snapshot, const Setti
     return settings.ok() ? std::move(*settings) : fresh;
 }
 
-Result<Listeners> inherit_listeners(const SupervisorSnapshot& snapshot, Inherited& inherited) {
-    Listeners listeners;
-    for (const ListenerSnapshot& it : snapshot.listeners) {
-        BITNETD_ASSIGN(
-            const ListenAddress asked,
-            parse_listen_address(it.unix_path.empty() ? it.asked : "unix:" + it.unix_path));
-        BITNETD_TRY(listeners.adopt(inherited.take(it.fd), asked, it.unix_path));
-    }
-    return listeners;
-}
-
 // Sockets that systemd listens on for us, then what else is configured.
 Result<Listeners> open_listeners(const Settings& settings, Inherited& inherited) {
     Listeners listeners;
@@ -98,6 +87,20 @@ Result<Listeners> open_listeners(const Settings& settings, Inherited& inherited)
         if (!listeners.has(address)) BITNETD_TRY(listeners.open(address, settings.unix_mode));
     }
     return listeners;
+}
+
+// One that died while it drained had closed its own: those are opened again.
+Result<Listeners> inherit_listeners(const SupervisorSnapshot& snapshot, const Settings& settings,
+                                    Inherited& inherited) {
+    Listeners listeners;
+    for (const ListenerSnapshot& it : snapshot.listeners) {
+        BITNETD_ASSIGN(
+            const ListenAddress asked,
+            parse_listen_address(it.unix_path.empty() ? it.asked : "unix:" + it.unix_path));
+        BITNETD_TRY(listeners.adopt(inherited.take(it.fd), asked, it.unix_path));
+    }
+    if (!listeners.all().empty()) return listeners;
+    return open_listeners(settings, inherited);
 }
 
 Result<Fd> open_control(const std::optional<Inheritance>& before, Inherited& inherited,
@@ -173,7 +176,7 @@ Result<Supervisor::Parts> make_parts(const Settings& fresh, Born& born,
     for (const std::string& device : worker_devices(settings.params))
         BITNETD_TRY(check_program_for(programs, device));
     BITNETD_ASSIGN(Listeners listeners,
-                   born.before ? inherit_listeners(born.before->snapshot, born.inherited)
+                   born.before ? inherit_listeners(born.before->snapshot, settings, born.inherited)
                                : open_listeners(settings, born.inherited));
     if (born.before) started_ns = born.before->snapshot.started_ns;
     std::optional<StateTable> table;
