@@ -137,6 +137,9 @@ void Supervisor::enter_shutdown_phase() {
             break;
         case ShutdownPhase::kDone:
             fleet_.own_board().writer->set_state(shm::ProcessState::kStopped, now);
+            if (auto left = estate_.leave_nothing(); !left.ok()) {
+                log::error("state_not_removed", {{"error", left.error().message}});
+            }
             log::info("stopped", {{"exit", exit_code_}});
             uv_stop(loop_);
             return;

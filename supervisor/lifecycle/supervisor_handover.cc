@@ -67,7 +67,7 @@ SupervisorSnapshot Supervisor::capture(std::vector<NamedFd>& fds) const {
 }
 
 void Supervisor::save_state() {
-    if (!estate_.outlives_us()) return;
+    if (!estate_.outlives_us() || shutdown_.phase() == ShutdownPhase::kDone) return;
     std::vector<NamedFd> fds;
     const SupervisorSnapshot snapshot = capture(fds);
     if (auto saved = estate_.save(snapshot, fds); !saved.ok()) {

@@ -62,6 +62,17 @@ Result<void> Estate::save(const SupervisorSnapshot& snapshot, const std::vector<
     return {};
 }
 
+Result<void> Estate::leave_nothing() {
+    // The table first: without it nothing else is taken for an estate.
+    BITNETD_TRY(store_.remove(fd_name::kState));
+    stored_.erase(std::string(fd_name::kState));
+    while (!stored_.empty()) {
+        BITNETD_TRY(store_.remove(stored_.begin()->first));
+        stored_.erase(stored_.begin());
+    }
+    return {};
+}
+
 Result<NamedFd> Estate::write_table(const SupervisorSnapshot& snapshot) {
     BITNETD_TRY(table_.write(to_text(snapshot)));
     return NamedFd{std::string(fd_name::kState), table_.fd()};

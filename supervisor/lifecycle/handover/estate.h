@@ -34,6 +34,10 @@ class Estate {
     // there still; what it does not know is closed by the successor.
     Result<void> save(const SupervisorSnapshot& snapshot, const std::vector<NamedFd>& fds);
 
+    // At the end of an orderly stop: systemd keeps the store over `systemctl restart` too, and who
+    // is started then shall begin anew instead of taking over what has ended.
+    Result<void> leave_nothing();
+
     // For an exec in place: the table, written now, beside the other descriptors.
     Result<NamedFd> write_table(const SupervisorSnapshot& snapshot);
 

@@ -71,6 +71,16 @@ TEST_F(EstateTest, StoresBeforeItNamesAndRemovesAfterwards) {
     EXPECT_FALSE(socket_.has_message());
 }
 
+TEST_F(EstateTest, AnOrderlyEndLeavesNothingAndTheTableGoesFirst) {
+    Estate estate = make();
+    const Fd one = memory("one");
+    ASSERT_TRUE(estate.save({}, {{"a1.board", one.get()}}).ok());
+    EXPECT_EQ(names(), (std::set<std::string>{"a1.board", "state"}));
+    ASSERT_TRUE(estate.leave_nothing().ok());
+    EXPECT_TRUE(names().empty());
+    EXPECT_EQ(order_, (std::vector<std::string>{"+state", "+a1.board", "-state", "-a1.board"}));
+}
+
 TEST_F(EstateTest, NameThatIsGivenAgainNamesTheNewDescriptor) {
     Estate estate = make();
     const Fd first = memory("first");
