@@ -119,7 +119,9 @@ Result<void> ModelStore::start_loader(Model& model) {
     plan.parent_death_signal = SIGKILL;
     plan.oom_score_adj = 600;
     plan.core_dumps = params.server_core_dumps == 1;
-    plan.idle = count(ModelState::kLoaded) > 0;  // something serves: do not take its cores
+    // Something serves: leave it its cores. Not SCHED_IDLE: on a machine that is busy for long a
+    // roll would never get ready.
+    if (count(ModelState::kLoaded) > 0) plan.nice = 15;
     const LifeLimits limits{params.server_load_timeout_ms * kNsPerMs,
                             params.server_kill_grace_ms * kNsPerMs};
     BITNETD_ASSIGN(load->child, Child::start(loop_, std::move(plan), "loader/" + model.source.id,

@@ -1,7 +1,6 @@
 #include "supervisor/lifecycle/process/spawn.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -60,10 +59,6 @@ void apply_priorities(const SpawnPlan& plan, const std::string& oom_score_adj) n
         }
     }
     if (plan.nice != 0) setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + plan.nice);
-    if (plan.idle) {
-        const sched_param none{};
-        sched_setscheduler(0, SCHED_IDLE, &none);
-    }
     const int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (file < 0) return;
     [[maybe_unused]] const ssize_t written =

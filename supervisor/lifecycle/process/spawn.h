@@ -24,7 +24,6 @@ struct SpawnPlan {
     int oom_score_adj = 0;          // higher is killed first when memory runs out
     int nice = 0;                   // added to ours; higher yields to others
     bool core_dumps = false;  // cores hold prompts and delay the reaping: off unless asked for
-    bool idle = false;        // SCHED_IDLE: runs only where nothing else wants to
 };
 
 struct Spawned {

@@ -9,7 +9,6 @@
 // never say READY, =stops makes USR1 stop it (SIGSTOP) in the step that hangs.
 #include <dirent.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -84,7 +83,7 @@ int spawn_probe(const char* how) {
     report += " sigpipe_default=" + std::to_string(pipe_action.sa_handler == SIG_DFL);
     report += " death_signal=" + std::to_string(death_signal);
     report += " core=" + std::to_string(core.rlim_cur);
-    report += " idle=" + std::to_string(sched_getscheduler(0) == SCHED_IDLE);
+    report += " nice=" + std::to_string(getpriority(PRIO_PROCESS, 0));
     send(shm::kControlFd, report.data(), report.size(), 0);
     if (std::strcmp(how, "abort") == 0) std::abort();
     if (std::strcmp(how, "wait") == 0) {
