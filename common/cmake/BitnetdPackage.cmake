@@ -43,7 +43,7 @@ they serve.")
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 # For the user and the folders; in a container without systemd the two small packages do.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS 
-    "init-system-helpers, systemd | systemd-sysusers, systemd | systemd-tmpfiles")
+    "init-system-helpers (>= 1.52), systemd | systemd-sysusers, systemd | systemd-tmpfiles")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 foreach(name conffiles postinst prerm postrm)
     list(APPEND CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${systemd_dir}/debian/${name})

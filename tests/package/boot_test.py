@@ -116,10 +116,6 @@ class Test:
         shutil.copy(deb, self.machine.root / "root" / deb.name)
         return self.machine.run("apt-get", "install", "-y", "--no-install-recommends", f"/root/{deb.name}")
 
-    def can(self, program, word):
-        """Whether the program's help speaks of it."""
-        return word in self.machine.run("sh", "-c", f"{program} --help 2>&1 || true")
-
     # --- steps -----------------------------------------------------------------------------------
     def boot(self):
         self.machine.boot()
@@ -216,12 +212,6 @@ class Test:
                if self.machine.run("readlink", f"/proc/{p}/exe").strip().endswith("(deleted)")]
         check(not old, f"these still run the old programs: {old} of {self.machine.processes(UNIT)}")
 
-    def install_anew_while_it_serves(self):
-        # Where programs cannot be taken over yet, the new package is there all the same.
-        self.machine.systemctl("stop", UNIT)
-        self.install(self.second)
-        self.ready()
-
     def socket_activation(self):
         self.machine.systemctl("stop", UNIT)
         self.machine.systemctl("start", "bitnetd.socket")
@@ -284,22 +274,17 @@ class Test:
         steps.step(self.start_on_a_model, needs=[self.install_the_package])
         started = [self.start_on_a_model]
         steps.step(self.nothing_was_refused_by_the_sandbox, needs=started)
-        reloads = takes_over = None
-        with contextlib.suppress(Failed, OSError):
-            reloads = None if self.can("bitnetctl", "reload") else "this bitnetctl has no reload yet"
-            takes_over = None if self.can("bitnetd", "--check-handover") else "this bitnetd has no --check-handover yet"
-        steps.step(self.reload_applies_what_changed, needs=started, unless=reloads)
-        steps.step(self.reload_of_a_bad_file_names_the_line_and_changes_nothing, needs=started, unless=reloads)
-        steps.step(self.restart, needs=started)
-        steps.step(self.the_supervisor_is_killed_under_load, needs=started, unless=takes_over)
-        steps.step(self.upgrade_under_load, needs=started, unless=takes_over)
-        if takes_over:
-            steps.step(self.install_anew_while_it_serves, needs=started)
-        steps.step(self.another_instance, needs=started)
-        steps.step(self.a_stop_finishes_what_runs_and_leaves_nothing, needs=started)
-        steps.step(self.a_stop_of_a_stuck_supervisor_leaves_nothing, needs=started)
-        steps.step(self.socket_activation, needs=started, unless=takes_over)
-        steps.step(self.remove_stops_it_and_purge_keeps_models, needs=started)
+        for step in (self.reload_applies_what_changed,
+                     self.reload_of_a_bad_file_names_the_line_and_changes_nothing,
+                     self.restart,
+                     self.the_supervisor_is_killed_under_load,
+                     self.upgrade_under_load,
+                     self.another_instance,
+                     self.a_stop_finishes_what_runs_and_leaves_nothing,
+                     self.a_stop_of_a_stuck_supervisor_leaves_nothing,
+                     self.socket_activation,
+                     self.remove_stops_it_and_purge_keeps_models):
+            steps.step(step, needs=started)
 
     def tell(self):
         """After a failed step: what an operator would look at."""

@@ -20,9 +20,9 @@ def build_deb(build):
         if shutil.which(tool) is None:
             skip(f"{tool} is not there to make the package")
     programs = [build / "bin" / name for name in PROGRAMS]
-    missing = [path.name for path in programs if not path.exists()]
+    missing = [path.name for path in [*programs, build / "docs/bitnetd.8"] if not path.exists()]
     if missing:
-        skip(f"not built yet: {', '.join(missing)}")
+        skip(f"not built yet: {', '.join(missing)} (./dev build)")
     folder = build / "package" / "tested"
     made = list(folder.glob("*.deb"))
     config = build / "CPackConfig.cmake"
