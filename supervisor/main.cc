@@ -1,6 +1,7 @@
 // bitnetd: reads the configuration, opens the listening sockets (or takes them over, with
 // everything else, from a predecessor), and hands over to the Supervisor until nothing is left to
 // watch. No HTTP, no byte of a client, no model parsing in this process.
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,13 +51,19 @@ void raise_file_limit() {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// Processes of a predecessor whose state this build cannot read: they would serve beside ours.
+// What a killed process may take until its sockets are closed.
+constexpr int kStrangerEndsMs = 5'000;
+
+// Processes of a predecessor whose state this build cannot read: they would serve beside ours. Waits
+// until they are gone, for their sockets' addresses are needed.
 void end_strangers(Inherited& inherited) {
     for (const std::string& name : inherited.names()) {
         if (!name.ends_with(".pidfd")) continue;
         const Fd pidfd = inherited.take(name);
         syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
-        log::warn("stranger_ended", {{"name", name}});
+        pollfd ended{pidfd.get(), POLLIN, 0};
+        const bool is_gone = poll(&ended, 1, kStrangerEndsMs) == 1;
+        log::warn("stranger_ended", {{"name", name}, {"gone", is_gone}});
     }
 }
 
@@ -114,7 +121,8 @@ Result<Fd> open_control(const std::optional<Inheritance>& before, Inherited& inh
 struct Born {
     Inherited inherited;
     std::optional<Inheritance> before;
-    bool upgrades = false;  // executed in place of an older binary
+    std::vector<std::string> unclaimed;  // names of descriptors, where there is no `before`
+    bool upgrades = false;               // executed in place of an older binary
 };
 
 // Runs until the supervisor is done; its exit code.
@@ -186,12 +194,14 @@ Result<Supervisor::Parts> make_parts(const Settings& fresh, Born& born,
         BITNETD_ASSIGN(StateTable made, StateTable::create());
         table.emplace(std::move(made));
     }
+    Estate estate(FdStore::from_environment(), std::move(*table));
+    estate.drop_unclaimed(born.unclaimed);
     return Supervisor::Parts{std::move(settings),
                              std::move(programs),
                              std::move(listeners),
                              std::move(reread),
                              SelfProgram{program, std::move(args)},
-                             Estate(FdStore::from_environment(), std::move(*table)),
+                             std::move(estate),
                              LogFile::of_standard_error(),
                              started_ns};
 }
@@ -222,7 +232,9 @@ int run(const CommandLine& line, std::vector<std::string> args, Supervisor::Rere
     born.upgrades = inherited.from_exec() && std::getenv(kUpgradeVariable) != nullptr;
     unsetenv(kUpgradeVariable);
     born.inherited = std::move(inherited);
+    const std::vector<std::string> found = born.inherited.names();
     born.before = take_inheritance(born.inherited);
+    if (!born.before) born.unclaimed = found;
     auto parts = make_parts(*fresh, born, std::move(args), std::move(reread), started_ns);
     if (!parts.ok()) return startup_error(parts.error(), kExitCannotListen);
 

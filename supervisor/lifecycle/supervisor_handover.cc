@@ -106,7 +106,10 @@ Result<void> Supervisor::take_over(const SupervisorSnapshot& snapshot, Inherited
     fleet_.adopt(snapshot, inherited, build_);
     std::vector<NamedFd> fds;
     capture(fds);
-    if (estate_.outlives_us()) estate_.note_stored(fds);
+    if (estate_.outlives_us()) {
+        estate_.note_stored(fds);
+        estate_.drop_unclaimed(inherited.names());
+    }
     inherited.close_leftovers();
     was_ready_ = true;
     const uint64_t interval_ms = settings_.params.server_heartbeat_interval_ms;

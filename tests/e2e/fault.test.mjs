@@ -165,7 +165,8 @@ async function crashWhoComputes(server, answer) {
 }
 
 test('a request that crashes every worker it meets ends alone, and is not taken again', async () => {
-  const slow = ['--worker.step_tokens_max=16', '--server.hang_timeout_ms=60000'];
+  // The workers are stopped most of the time; nobody shall be told to come back later for that.
+  const slow = ['--worker.step_tokens_max=16', '--server.hang_timeout_ms=60000', '--dispatch.wait_max_ms=600000'];
   await withServer(['--workers', '2', ...slow], async (server) => {
     await underLoad(server, async () => {
       const answer = await sendPoison(server);

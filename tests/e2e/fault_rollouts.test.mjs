@@ -65,7 +65,7 @@ test('rolls in a row, forth, back and restarted, lose nothing', async () => {
 // It ends within the time that a load takes, so some of these swaps are done before they are hit.
 async function killLoader(server, from, draw) {
   const { pid } = await server.event((e) => e.event === 'model_loading' && e.pid, from);
-  await delay(draw() * 500);
+  await delay(draw() * 150);
   try {
     process.kill(pid, 'SIGSEGV');
   } catch (error) {

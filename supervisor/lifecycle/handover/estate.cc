@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "common/base/crash_point.h"
+#include "common/log/log.h"
 #include "supervisor/lifecycle/handover/fd_name.h"
 
 namespace bitnetd::supervisor {
@@ -25,6 +26,16 @@ void Estate::note_stored(const std::vector<NamedFd>& fds) {
         if (!identity.ok()) continue;
         store_.note(fd.name, 1);
         stored_[fd.name] = *identity;
+    }
+}
+
+void Estate::drop_unclaimed(const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+        store_.note(name, 1);
+        stored_.erase(name);
+        if (auto removed = store_.remove(name); !removed.ok()) {
+            log::warn("store_not_cleaned", {{"error", removed.error().message}});
+        }
     }
 }
 

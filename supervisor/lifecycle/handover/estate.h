@@ -28,6 +28,11 @@ class Estate {
     bool outlives_us() const { return store_.available(); }
     // What was in the store when we were born.
     void note_stored(const std::vector<NamedFd>& fds);
+    // Takes out of the store what was in it and is not claimed: left by a predecessor that died
+    // between storing and writing its table. Before anything is stored: an incarnation that the
+    // table does not know is given again, and its names with it. What is in use under such a name
+    // is stored again by save(). What could not be removed is logged: to serve matters more.
+    void drop_unclaimed(const std::vector<std::string>& names);
 
     // New descriptors go into the store before the snapshot names them, old ones leave it
     // afterwards. CRASH(estate.stored): the table is the one before, whose descriptors are all

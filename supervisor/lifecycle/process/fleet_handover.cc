@@ -125,6 +125,8 @@ void Fleet::adopt(const SupervisorSnapshot& snapshot, Inherited& inherited,
         }
     }
     for (const RingPairSnapshot& it : snapshot.rings) {
+        // Rings of one that could not be adopted go with it.
+        if (!table_.find(it.frontend) || !table_.find(it.worker)) continue;
         rings_.adopt({it.frontend, it.worker, it.credits, it.name, inherited.take(it.requests_fd),
                       inherited.take(it.tokens_fd)});
     }

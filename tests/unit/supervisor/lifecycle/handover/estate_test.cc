@@ -91,6 +91,17 @@ TEST_F(EstateTest, NameThatIsGivenAgainNamesTheNewDescriptor) {
     EXPECT_EQ(order_, (std::vector<std::string>{"+state", "+kv0", "-kv0", "+kv0"}));
 }
 
+// Of a predecessor that died between storing and writing: its names will be given again.
+TEST_F(EstateTest, WhatNobodyClaimsLeavesBeforeAnythingIsStored) {
+    Estate estate = make();
+    const Fd used = memory("used");
+    estate.note_stored({{"kv0", used.get()}});
+    estate.drop_unclaimed({"p29.pidfd", "kv0"});
+    ASSERT_TRUE(estate.save({}, {{"kv0", used.get()}}).ok());
+    read_store();
+    EXPECT_EQ(order_, (std::vector<std::string>{"-p29.pidfd", "-kv0", "+state", "+kv0"}));
+}
+
 TEST_F(EstateTest, WithoutAStoreNothingIsSent) {
     unsetenv("BITNETD_FD_STORE");
     Estate estate = make();
