@@ -54,8 +54,8 @@ void raise_file_limit() {
 // What a killed process may take until its sockets are closed.
 constexpr int kStrangerEndsMs = 5'000;
 
-// Processes of a predecessor whose state this build cannot read: they would serve beside ours. Waits
-// until they are gone, for their sockets' addresses are needed.
+// Processes of a predecessor whose state this build cannot read: they would serve beside ours.
+// Waits until they are gone, for their sockets' addresses are needed.
 void end_strangers(Inherited& inherited) {
     for (const std::string& name : inherited.names()) {
         if (!name.ends_with(".pidfd")) continue;
