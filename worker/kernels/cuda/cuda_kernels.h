@@ -20,7 +20,6 @@
 #include <cstdint>
 #include <span>
 
-#include "shm/abi/weights_abi.h"
 #include "worker/kernels/block_format.h"
 
 struct CUstream_st;  // what a cudaStream_t points to
@@ -37,10 +36,16 @@ struct StepRow {
     uint32_t reserved;
 };
 
+// What a matrix is made of (shm/abi/weights_abi.h Packing).
+enum class MatrixKind : uint8_t { kF32, kF16, kBf16, kTernary, kBlocks };
+
+// What a gate is put through (kernel_api.h GatedActivation).
+enum class Gate : uint8_t { kRelu2, kSilu, kGelu };
+
 // A matrix as layout.h put it on the device.
 struct Matrix {
     const std::byte* data = nullptr;
-    shm::Packing packing = shm::Packing::kF32;
+    MatrixKind kind = MatrixKind::kF32;
     BlockFormat block_format{};   // of kBlocks
     int32_t rows = 0;             // outputs
     int32_t columns = 0;          // inputs
@@ -49,7 +54,7 @@ struct Matrix {
 };
 
 // The rows of a step as one kind of matrix wants them (kernel_api.h QuantiseRows, QuantiseBlocks,
-// F32ToBf16). Buffers of the engine, for its longest rows; rounding.kind says which are filled.
+// F32ToBf16). Buffers of the engine, for its longest rows; a Rounding says which are filled.
 enum class Rounding : uint8_t { kNone, kRows, kBlocks };
 struct Rounded {
     int8_t* values;  // kRows: [m][ternary_padded(k)], tail zero; kBlocks: [m][k]
@@ -87,13 +92,15 @@ struct Largest {
     float logits[kLargestMax];
 };
 
+inline constexpr uint32_t kMaskedMax = 32;
+
 // A plain Gumbel-max draw over all tokens (worker/sampler/gumbel.h), no filter, bias or penalty.
 struct PlainDraw {
     float temperature;
     uint32_t position;  // tokens before it
     uint64_t seed;
     uint32_t masked_count;  // ids that may not be drawn
-    uint32_t masked[shm::kEndIdsMax];
+    uint32_t masked[kMaskedMax];
     uint32_t token;  // out
     uint32_t valid;  // out: 0 where a logit is not finite
 };
@@ -120,7 +127,7 @@ struct CudaKernels {
     void (*logits)(Stream, int32_t m, const Matrix& w, const float* x, float cap,
                    float* y) noexcept;
     // gate = activation(gate) * up over count values.
-    void (*gate)(Stream, int64_t count, shm::Activation, float* gate, const float* up) noexcept;
+    void (*gate)(Stream, int64_t count, Gate, float* gate, const float* up) noexcept;
     void (*add)(Stream, int64_t count, const float* y, float* x) noexcept;
     // Turns q and k by cos_sin + position * n_rot (NORM or NEOX pairs) and stores k and v in the
     // rows' pages, zeros behind head_dim. q [m][heads][head_dim], k and v [m][kv_heads][head_dim].
