@@ -13,7 +13,7 @@
 
 namespace bitnetd::worker {
 
-class ForwardPass;
+class LayerPass;
 struct LayerWeights;
 
 // Which values of a head turn together: pair p is (x[2p], x[2p + 1]) or (x[p], x[p + n_rot / 2]).
@@ -29,7 +29,7 @@ struct Family {
     bool scales_embedding;    // by the square root of the hidden size
     uint32_t window_pattern;  // of models with sliding windows; 0: the family has none
     // One layer of the rows of a step, from the residual stream to the residual stream.
-    void (*layer)(ForwardPass& pass, const LayerWeights& w) noexcept;
+    void (*layer)(LayerPass& pass, const LayerWeights& w) noexcept;
 };
 
 namespace families {

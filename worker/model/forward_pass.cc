@@ -28,23 +28,11 @@ kernels::GatedActivation activation_of(const kernels::KernelTable& kernels,
     return nullptr;  // open_weights() refuses others
 }
 
-int32_t widest_input(const WeightsView& weights) {
-    return std::max({static_cast<int32_t>(weights.header.hidden),
-                     static_cast<int32_t>(weights.header.ffn), weights.query_size()});
-}
-
 }  // namespace
 
 ForwardPass::ForwardPass(const WeightsView& weights, const kernels::KernelTable& kernels,
                          Phases& phases, const KvLayout& layout, uint32_t rows_max)
-    : x(rows_max, static_cast<int32_t>(weights.header.hidden)),
-      h(rows_max, static_cast<int32_t>(weights.header.hidden)),
-      q(rows_max, weights.query_size()),
-      k(rows_max, weights.kv_size()),
-      v(rows_max, weights.kv_size()),
-      a(rows_max, weights.query_size()),
-      g(rows_max, static_cast<int32_t>(weights.header.ffn)),
-      u(rows_max, static_cast<int32_t>(weights.header.ffn)),
+    : LayerPass(weights),
       weights_(weights),
       kernels_(kernels),
       phases_(phases),
@@ -53,6 +41,9 @@ ForwardPass::ForwardPass(const WeightsView& weights, const kernels::KernelTable&
       activation_(activation_of(kernels, weights.header.activation)),
       input_(rows_max, widest_input(weights), TernaryChoice(kernels, weights.header.tuning)),
       normed_(weights.has_input_norms ? rows_max * static_cast<size_t>(widest_input(weights)) : 0) {
+    for (RowValues* values : all()) {
+        values->values = memory_.emplace_back(rows_max * static_cast<size_t>(values->size)).data();
+    }
 }
 
 void ForwardPass::run(std::span<const Row> rows) noexcept {
@@ -96,7 +87,7 @@ void ForwardPass::prepare(const Linear& w, const RowValues& input) noexcept {
     phases_.run(int64_t{count()} * input.size * kNormWork, [&](int part, int parts) {
         const Range rows = slice(count(), parts, part);
         if (rows.count() == 0) return;
-        const float* from = input.values.data();
+        const float* from = input.values;
         if (w.input_norm != nullptr) {
             kernels_.rms_norm(static_cast<int32_t>(rows.count()), input.size, input.row(rows.begin),
                               input.size, w.input_norm, weights_.header.norm_eps,
@@ -120,14 +111,13 @@ void ForwardPass::multiply_then(const RowValues& input, std::span<const Product>
             outputs += products[together].w->outputs;
         }
         prepare(first, input);
-        const float* from = first.input_norm == nullptr ? input.values.data() : normed_.data();
+        const float* from = first.input_norm == nullptr ? input.values : normed_.data();
         const bool is_last = together == products.size();
         const auto multiply_share = [&](const Share& share) {
             Range done;
             for (const Product& product : products.first(together)) {
                 done = share.of(product.w->outputs, kOutputGrain);
-                input_.multiply(kernels_, count(), *product.w, done, from,
-                                product.y->values.data());
+                input_.multiply(kernels_, count(), *product.w, done, from, product.y->values);
             }
             if (is_last) then(done);
         };

@@ -1,35 +1,26 @@
-// ForwardPass: the rows of one step on their way through a model, and the operations its layers are
-// written in (worker/model/families/). Each operation is one or two phases: the threads of the pool
-// do their parts of it, then meet. Which rows stand beside a row, and how many threads there are,
-// changes nothing in its result. Buffers are allocated once. Loop thread only.
+// ForwardPass: the rows of one step on their way through a model, on the cores of a CPU. Each
+// operation (layer_pass.h) is one or two phases: the threads of the pool do their parts of it, then
+// meet. How many threads there are changes nothing in its result. Buffers are allocated once. Loop
+// thread only.
 #pragma once
 
 #include <cstdint>
 #include <initializer_list>
 #include <span>
+#include <vector>
 
 #include "worker/kernels/kernel_api.h"
 #include "worker/kv/kv_layout.h"
 #include "worker/model/aligned_array.h"
 #include "worker/model/engine.h"
+#include "worker/model/layer_pass.h"
 #include "worker/model/linear.h"
 #include "worker/model/phases.h"
 #include "worker/model/weights_view.h"
 
 namespace bitnetd::worker {
 
-// One vector of `size` floats for every row of the step, without gaps.
-struct RowValues {
-    RowValues(uint32_t rows_max, int32_t size_)
-        : size(size_), values(rows_max * static_cast<size_t>(size_)) {}
-
-    float* row(int64_t i) const { return values.data() + i * size; }
-
-    int32_t size;
-    AlignedArray<float> values;
-};
-
-class ForwardPass {
+class ForwardPass final : public LayerPass {
   public:
     // All of them outlive the pass.
     ForwardPass(const WeightsView& weights, const kernels::KernelTable& kernels, Phases& phases,
@@ -43,35 +34,15 @@ class ForwardPass {
     // All logits of normed rows, [rows][vocab].
     void logits(int32_t rows, const float* normed, float* out) noexcept;
 
-    // What layers compute on: [rows][size].
-    RowValues x;        // the residual stream, hidden
-    RowValues h;        // a normed copy of it, or what will be added to it
-    RowValues q, k, v;  // queries, keys and values: heads side by side
-    RowValues a;        // what attention gives, as wide as q
-    RowValues g, u;     // gate and up, ffn
-
-    // to = norm(from, weight), row by row; from may be to.
-    void norm(const RowValues& from, const float* weight, RowValues& to) noexcept;
-    // Every head by itself.
-    void norm_heads(RowValues& heads, const float* weight) noexcept;
-
-    // *y = w input + bias, for each of them.
-    struct Product {
-        const Linear* w;
-        RowValues* y;
-    };
-    void multiply(const RowValues& input, std::initializer_list<Product> products) noexcept;
-    // x += w input + bias
-    void multiply_and_add(const RowValues& input, const Linear& w) noexcept;
-    // g = activation(gate input) * (up input)
-    void gate(const RowValues& input, const Linear& gate, const Linear& up) noexcept;
-    // x += what
-    void add(const RowValues& what) noexcept;
-
-    // Turns q and k by their rows' positions and stores k and v in the rows' pages.
-    void rotate_and_store(const LayerWeights& w) noexcept;
-    // a = attention of q over the pages.
-    void attend(const LayerWeights& w) noexcept;
+    void norm(const RowValues& from, const float* weight, RowValues& to) noexcept override;
+    void norm_heads(RowValues& heads, const float* weight) noexcept override;
+    void multiply(const RowValues& input,
+                  std::initializer_list<Product> products) noexcept override;
+    void multiply_and_add(const RowValues& input, const Linear& w) noexcept override;
+    void gate(const RowValues& input, const Linear& gate, const Linear& up) noexcept override;
+    void add(const RowValues& what) noexcept override;
+    void rotate_and_store(const LayerWeights& w) noexcept override;
+    void attend(const LayerWeights& w) noexcept override;
 
   private:
     void embed() noexcept;
@@ -90,6 +61,7 @@ class ForwardPass {
     const kernels::RopeNeox rope_;
     const kernels::GatedActivation activation_;
 
+    std::vector<AlignedArray<float>> memory_;  // behind the values
     std::span<const Row> rows_;
     LinearInput input_;
     AlignedArray<float>

@@ -53,7 +53,7 @@ TransformerEngine::DrawOrder TransformerEngine::order_of(
 }
 
 void TransformerEngine::make_logits(const DrawOrder& order) noexcept {
-    float* const normed = pass_.h.values.data();
+    float* const normed = pass_.h.values;
     pass_.final_norm(std::span(order.rows).first(order.count), normed);
     const size_t screened = order.screened;
     if (screened > 0) {
@@ -87,14 +87,14 @@ void TransformerEngine::draw(const Draw& draw, LogitsKind kind, std::span<const 
 }
 
 std::span<const float> TransformerEngine::logits_of(uint32_t row) noexcept {
-    pass_.final_norm({&row, 1}, pass_.h.values.data());
-    pass_.logits(1, pass_.h.values.data(), logits_.data());
+    pass_.final_norm({&row, 1}, pass_.h.values);
+    pass_.logits(1, pass_.h.values, logits_.data());
     return logits_.span().first(vocab_);
 }
 
 std::span<const float> TransformerEngine::hidden_of(uint32_t row) noexcept {
-    pass_.final_norm({&row, 1}, pass_.h.values.data());
-    return pass_.h.values.span().first(static_cast<size_t>(pass_.h.size));
+    pass_.final_norm({&row, 1}, pass_.h.values);
+    return {pass_.h.values, static_cast<size_t>(pass_.h.size)};
 }
 
 }  // namespace bitnetd::worker

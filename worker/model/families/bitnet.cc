@@ -2,7 +2,7 @@
 // architectures.md sections 2 and 3. Every projection is ternary; sub-norms stand before the two
 // projections back into the residual stream. They differ in the activation.
 #include "worker/model/family.h"
-#include "worker/model/forward_pass.h"
+#include "worker/model/layer_pass.h"
 
 namespace bitnetd::worker::families {
 namespace {
@@ -28,7 +28,7 @@ constexpr TensorSpec kTensors[] = {
     linear_spec("ffn_down", TensorPart::kFfnDown, kHidden, kFfn, kScale),
 };
 
-void layer(ForwardPass& p, const LayerWeights& w) noexcept {
+void layer(LayerPass& p, const LayerWeights& w) noexcept {
     p.norm(p.x, w.attn_norm, p.h);
     p.multiply(p.h, {{&w.q, &p.q}, {&w.k, &p.k}, {&w.v, &p.v}});
     p.rotate_and_store(w);

@@ -1,7 +1,7 @@
 // gemma3 (text), and the BitNet embedding model made of it: architectures.md sections 6 and 7. What
 // a layer adds to the residual stream is normed first; five layers of six see a window only.
 #include "worker/model/family.h"
-#include "worker/model/forward_pass.h"
+#include "worker/model/layer_pass.h"
 
 namespace bitnetd::worker::families {
 namespace {
@@ -27,7 +27,7 @@ constexpr TensorSpec kTensors[] = {
     norm_spec("post_ffw_norm", TensorPart::kPostFfnNorm, kHidden),
 };
 
-void layer(ForwardPass& p, const LayerWeights& w) noexcept {
+void layer(LayerPass& p, const LayerWeights& w) noexcept {
     p.norm(p.x, w.attn_norm, p.h);
     p.multiply(p.h, {{&w.q, &p.q}, {&w.k, &p.k}, {&w.v, &p.v}});
     p.norm_heads(p.q, w.q_norm);

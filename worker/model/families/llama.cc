@@ -1,7 +1,7 @@
 // llama: Llama 2 and 3, Mistral, and the ternary models stored as plain llama (Llama3-8B-1.58,
 // Falcon3-1.58, Falcon-E): architectures.md section 4.
 #include "worker/model/family.h"
-#include "worker/model/forward_pass.h"
+#include "worker/model/layer_pass.h"
 
 namespace bitnetd::worker::families {
 namespace {
@@ -23,7 +23,7 @@ constexpr TensorSpec kTensors[] = {
     linear_spec("ffn_down", TensorPart::kFfnDown, kHidden, kFfn, kBias),
 };
 
-void layer(ForwardPass& p, const LayerWeights& w) noexcept {
+void layer(LayerPass& p, const LayerWeights& w) noexcept {
     p.norm(p.x, w.attn_norm, p.h);
     p.multiply(p.h, {{&w.q, &p.q}, {&w.k, &p.k}, {&w.v, &p.v}});
     p.rotate_and_store(w);

@@ -1,6 +1,6 @@
 // qwen2: architectures.md section 5. As llama, but for the rotation and the biases of q, k and v.
 #include "worker/model/family.h"
-#include "worker/model/forward_pass.h"
+#include "worker/model/layer_pass.h"
 
 namespace bitnetd::worker::families {
 namespace {
@@ -22,7 +22,7 @@ constexpr TensorSpec kTensors[] = {
     linear_spec("ffn_down", TensorPart::kFfnDown, kHidden, kFfn),
 };
 
-void layer(ForwardPass& p, const LayerWeights& w) noexcept {
+void layer(LayerPass& p, const LayerWeights& w) noexcept {
     p.norm(p.x, w.attn_norm, p.h);
     p.multiply(p.h, {{&w.q, &p.q}, {&w.k, &p.k}, {&w.v, &p.v}});
     p.rotate_and_store(w);

@@ -2,7 +2,7 @@
 // of q and k is normed before it is rotated; the embedding model norms the input of every
 // projection once more.
 #include "worker/model/family.h"
-#include "worker/model/forward_pass.h"
+#include "worker/model/layer_pass.h"
 
 namespace bitnetd::worker::families {
 namespace {
@@ -26,7 +26,7 @@ constexpr TensorSpec kTensors[] = {
     linear_spec("ffn_down", TensorPart::kFfnDown, kHidden, kFfn, kInputNorm),
 };
 
-void layer(ForwardPass& p, const LayerWeights& w) noexcept {
+void layer(LayerPass& p, const LayerWeights& w) noexcept {
     p.norm(p.x, w.attn_norm, p.h);
     p.multiply(p.h, {{&w.q, &p.q}, {&w.k, &p.k}, {&w.v, &p.v}});
     p.norm_heads(p.q, w.q_norm);
