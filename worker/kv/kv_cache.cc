@@ -13,13 +13,18 @@ uint32_t pages_in(const KvLayout& layout, std::span<const std::byte> arena, uint
     return static_cast<uint32_t>(std::min(arena.size() / layout.page_bytes(), useful));
 }
 
+void copy_bytes(std::byte* to, const std::byte* from, uint64_t bytes) {
+    std::memcpy(to, from, bytes);
+}
+
 }  // namespace
 
 KvCache::KvCache(const KvLayout& layout, std::span<std::byte> arena, uint32_t slots_max,
-                 uint32_t context_max, Grow grow)
+                 uint32_t context_max, Grow grow, Copy copy)
     : layout_(layout),
       arena_(arena),
       grow_(std::move(grow)),
+      copy_(copy ? std::move(copy) : copy_bytes),
       pages_(pages_in(layout, arena, slots_max, context_max), kPageTokens, slots_max, context_max),
       table_pages_(static_cast<uint32_t>(layout.sequence_pages(context_max))),
       tables_(uint64_t{slots_max} * table_pages_) {}
@@ -41,7 +46,7 @@ std::byte* const* KvCache::table(uint32_t slot) {
 
 void KvCache::copy_pages() {
     for (const PageCopy& copy : pages_.copies())
-        std::memcpy(memory_of(copy.to), memory_of(copy.from), layout_.page_bytes());
+        copy_(memory_of(copy.to), memory_of(copy.from), layout_.page_bytes());
     pages_.copies_done();
 }
 

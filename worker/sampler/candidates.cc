@@ -94,6 +94,32 @@ void keep_top_p(Candidates& kept, double top_p) {
     keep_mass(kept, top_p * total, /*beyond=*/false);
 }
 
+// What is likely enough for min_p, in the order of the ids.
+class LikelyOnes {
+  public:
+    LikelyOnes(const SamplingParams& params, float largest, Candidates& kept)
+        : largest_(largest), temperature_(params.temperature), kept_(kept) {
+        if (params.min_p > 0) lowest_ = portable::log(params.min_p);
+        kept_.clear();
+    }
+    void offer(uint32_t id, float logit) {
+        const double scaled = scale_logit(logit, largest_, temperature_);
+        if (scaled >= lowest_) kept_.push_back({scaled, 0, 0, id});
+    }
+
+  private:
+    float largest_;
+    float temperature_;
+    double lowest_ = -std::numeric_limits<double>::infinity();
+    Candidates& kept_;
+};
+
+void filter_further(const SamplingParams& params, Candidates& kept) {
+    if (params.top_k > 0) keep_top_k(kept, params.top_k);
+    if (params.typical_p < 1) keep_typical(kept, params.typical_p);
+    if (params.top_p < 1) keep_top_p(kept, params.top_p);
+}
+
 }  // namespace
 
 bool has_filters(const SamplingParams& params, uint32_t vocab) noexcept {
@@ -103,16 +129,18 @@ bool has_filters(const SamplingParams& params, uint32_t vocab) noexcept {
 
 void filter_candidates(const SamplingParams& params, std::span<const float> logits, float largest,
                        std::vector<Candidate>& kept) noexcept {
-    const double lowest =
-        params.min_p > 0 ? portable::log(params.min_p) : -std::numeric_limits<double>::infinity();
-    kept.clear();
-    for (uint32_t id = 0; id < logits.size(); ++id) {
-        const double scaled = scale_logit(logits[id], largest, params.temperature);
-        if (scaled >= lowest) kept.push_back({scaled, 0, 0, id});
-    }
-    if (params.top_k > 0) keep_top_k(kept, params.top_k);
-    if (params.typical_p < 1) keep_typical(kept, params.typical_p);
-    if (params.top_p < 1) keep_top_p(kept, params.top_p);
+    LikelyOnes likely(params, largest, kept);
+    for (uint32_t id = 0; id < logits.size(); ++id)
+        likely.offer(id, logits[id]);
+    filter_further(params, kept);
+}
+
+void filter_candidates(const SamplingParams& params, std::span<const TokenLogit> tokens,
+                       float largest, std::vector<Candidate>& kept) noexcept {
+    LikelyOnes likely(params, largest, kept);
+    for (const TokenLogit& token : tokens)
+        likely.offer(token.id, token.logit);
+    filter_further(params, kept);
 }
 
 }  // namespace bitnetd::worker

@@ -27,9 +27,18 @@ struct Candidate {
 // Whether any filter is on; otherwise every token is a candidate and no list is needed.
 bool has_filters(const SamplingParams& params, uint32_t vocab) noexcept;
 
+// A token and its logit.
+struct TokenLogit {
+    uint32_t id;
+    float logit;
+};
+
 // Fills `kept` with what remains of `logits` (none NaN, `largest` finite and the maximum), in no
 // particular order. `kept` has capacity for all of them: nothing is allocated.
 void filter_candidates(const SamplingParams& params, std::span<const float> logits, float largest,
                        std::vector<Candidate>& kept) noexcept;
+// The same where the filters need not look at other tokens than these, which ascend by id.
+void filter_candidates(const SamplingParams& params, std::span<const TokenLogit> tokens,
+                       float largest, std::vector<Candidate>& kept) noexcept;
 
 }  // namespace bitnetd::worker

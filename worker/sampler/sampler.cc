@@ -54,6 +54,26 @@ uint32_t Sampler::choose(const SamplingParams& params, uint32_t position,
     return draw_gumbel(params, position, candidates_);
 }
 
+void Sampler::draw_among(const SamplingParams& params, const DrawContext& context,
+                         std::span<TokenLogit> largest, Drawn& drawn) noexcept {
+    if (params.ignore_eos) {
+        const auto masked = std::ranges::remove_if(largest, [&](const TokenLogit& token) {
+            return std::ranges::find(context.end_ids, token.id) != context.end_ids.end();
+        });
+        largest = largest.first(largest.size() - masked.size());
+    }
+    drawn.valid = !largest.empty();
+    if (!drawn.valid) return;
+    std::ranges::sort(largest, {}, &TokenLogit::id);  // the order that sums run in
+    const TokenLogit best = *std::ranges::max_element(largest, {}, &TokenLogit::logit);
+    if (params.temperature == 0) {
+        drawn.token = best.id;
+        return;
+    }
+    filter_candidates(params, largest, best.logit, candidates_);
+    drawn.token = draw_gumbel(params, static_cast<uint32_t>(context.ids.size()), candidates_);
+}
+
 void Sampler::score(uint32_t token, uint32_t alternatives_count, std::span<const float> logits,
                     Drawn& drawn) noexcept {
     const LogitStats raw = scan_logits(logits);

@@ -39,6 +39,11 @@ class Sampler {
     void draw(const SamplingParams& params, const DrawContext& context,
               std::span<const float> logits, LogitsKind kind, Drawn& drawn) noexcept;
 
+    // The same token from the largest logits alone, in any order: all finite, as many as
+    // largest_needed() says or the whole vocabulary where that is smaller. Sorts them.
+    void draw_among(const SamplingParams& params, const DrawContext& context,
+                    std::span<TokenLogit> largest, Drawn& drawn) noexcept;
+
     // Scores a token that is already known (of a prompt) instead of drawing one.
     void score(uint32_t token, uint32_t alternatives_count, std::span<const float> logits,
                Drawn& drawn) noexcept;

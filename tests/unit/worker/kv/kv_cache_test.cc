@@ -73,5 +73,31 @@ TEST_F(KvCacheTest, CopiesWholePages) {
     EXPECT_TRUE(pages.copies().empty());
 }
 
+// A device's arena: only addresses, at which nothing of ours lies.
+TEST_F(KvCacheTest, CopiesOtherMemoryAsToldTo) {
+    struct Told {
+        std::byte* to;
+        const std::byte* from;
+        uint64_t bytes;
+    };
+    std::vector<Told> told;
+    auto* const base = reinterpret_cast<std::byte*>(uintptr_t{1} << 40);
+    KvCache cache(layout_, {base, layout_.page_bytes() * kPages}, 4, 8 * kPageTokens, {},
+                  [&](std::byte* to, const std::byte* from, uint64_t bytes) {
+                      told.push_back({to, from, bytes});
+                  });
+    std::vector<uint32_t> ids(kPageTokens, 7);
+    ASSERT_TRUE(cache.pages().grow(0, 20));
+    std::byte* const from = cache.table(0)[0];
+    cache.pages().fill(0, 0, std::span(ids).first(20));
+    EXPECT_EQ(cache.pages().reuse_part(1, 0, std::span(ids).first(12)), 12u);
+    cache.copy_pages();
+    ASSERT_EQ(told.size(), 1u);
+    EXPECT_EQ(told[0].to, cache.table(1)[0]);
+    EXPECT_EQ(told[0].from, from);
+    EXPECT_EQ(told[0].bytes, layout_.page_bytes());
+    EXPECT_EQ(cache.table(1), cache.tables().data() + cache.table_pages());
+}
+
 }  // namespace
 }  // namespace bitnetd::worker
