@@ -41,6 +41,7 @@ ALLOWED = {
     "worker/kernels/amx": ["worker/kernels"],
     "worker/kernels/neon": ["worker/kernels"],
     "worker/kernels/neondotprod": ["worker/kernels"],
+    "worker/kernels/cuda": ["worker/kernels"],
     "worker/kernels": ["common"],
     "worker": ["shm", "common"],
 }
@@ -98,7 +99,7 @@ def check_source(path):
     check_includes(path, lines)
     if len(lines) > FILE_LINES_MAX:
         problem(path, len(lines), f"{len(lines)} lines; at most {FILE_LINES_MAX}: split it")
-    if not lines or not lines[0].startswith(("//", "#pragma", "#!")) and path.suffix == ".h":
+    if not lines or not lines[0].startswith(("//", "#pragma", "#!")) and path.suffix in (".h", ".cuh"):
         problem(path, 1, "a header opens with its purpose")
 
 
@@ -121,7 +122,7 @@ def check_readmes():
         if folder != ROOT and len(lines) > 60:
             problem(readme, len(lines), "a folder's README has at most 60 lines")
         for number, line in enumerate(lines, 1):
-            for name in re.findall(r"`([a-z0-9_./-]+\.(?:cc|h|def|py|mjs|sh|inl|cmake|json|txt|service))`", line):
+            for name in re.findall(r"`([a-z0-9_./-]+\.(?:cc|cuh|cu|h|def|py|mjs|sh|inl|cmake|json|txt|service))`", line):
                 if not any((base / name).is_file() for base in (ROOT, folder)):
                     problem(readme, number, f"names {name}, which is not there")
             for name in re.findall(r"`([a-z0-9_-]+(?:/[a-z0-9_-]+)*/)`", line):
@@ -129,7 +130,7 @@ def check_readmes():
                     problem(readme, number, f"names the folder {name}, which is not there")
     # The folders of tests/ mirror the tree or are told of in tests/README.md.
     with_subfolders = {p.parent.parent for p in tracked("common", "shm", "worker", "supervisor")
-                       if p.suffix in (".cc", ".h")}
+                       if p.suffix in (".cc", ".h", ".cu", ".cuh")}
     for folder in sorted(with_subfolders):
         if ROOT in folder.parents and not (folder / "README.md").is_file():
             problem(folder / "README.md", 1, "a folder with subfolders has a README.md")
@@ -161,12 +162,12 @@ def check_test_openings():
 
 
 def main():
-    sources = tracked("*.cc", "*.h", "*.inl")
+    sources = tracked("*.cc", "*.h", "*.inl", "*.cu", "*.cuh")
     for path in sources:
         if "tests" not in path.relative_to(ROOT).parts:
             check_source(path)
     for path in tracked():
-        if path.suffix in (".cc", ".h", ".inl", ".py", ".sh", ".mjs", ".md", ".txt", ".cmake", ".def", "") \
+        if path.suffix in (".cc", ".h", ".inl", ".cu", ".cuh", ".py", ".sh", ".mjs", ".md", ".txt", ".cmake", ".def", "") \
                 and "corpus" not in path.parts and path != pathlib.Path(__file__).resolve():
             check_words(path)
     check_readmes()
