@@ -15,6 +15,10 @@ inline uint64_t clock_ns(clockid_t clock) noexcept {
 inline uint64_t monotonic_ns() noexcept {
     return clock_ns(CLOCK_MONOTONIC);
 }
+// Processor time of all threads.
+inline uint64_t process_cpu_ns() noexcept {
+    return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
 inline uint64_t unix_milliseconds() noexcept {
     return clock_ns(CLOCK_REALTIME) / 1'000'000;
 }

@@ -33,7 +33,7 @@ uint64_t ProcessUsage::resident_bytes() const noexcept {
 }
 
 uint64_t ProcessUsage::cpu_ns() noexcept {
-    return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    return process_cpu_ns();
 }
 
 }  // namespace bitnetd::shm

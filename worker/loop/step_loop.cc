@@ -174,12 +174,14 @@ void StepLoop::build_draws(const PlanEntry& entry) {
 }
 
 void StepLoop::compute(const Plan& plan) {
+    const uint64_t begun_cpu_ns = process_cpu_ns();
     const uint64_t begun_ns = monotonic_ns();
     board_.begin_step(step_flights_, begun_ns);
     engine_.step(rows_, draws_);
     board_.end_step();
     ++steps_;
     note_step(plan, monotonic_ns() - begun_ns);
+    board_.count(Counter::kStepCpuNs, process_cpu_ns() - begun_cpu_ns);
 }
 
 void StepLoop::note_step(const Plan& plan, uint64_t took_ns) {

@@ -21,6 +21,9 @@ namespace {
 // What is told in the case that the queue filled up between the gate and the flight.
 constexpr uint64_t kNoRoomMs = 100;
 
+// When to ask again for a model that is being loaded, which takes seconds.
+constexpr uint64_t kLoadingRetryMs = 1'000;
+
 // A body on its way through a pool thread. Kept alive by the task; the client may vanish meanwhile.
 template <typename Outcome>
 struct Preparation {
@@ -52,6 +55,17 @@ std::string Api::error_body(int status, std::string_view code, std::string_view 
 
 void Api::fail(Exchange& exchange, const ApiError& error) {
     exchange.respond(error_response(error, exchange.request().request_id));
+}
+
+// Of a body that was looked at: a model that is not there may be one that is still being loaded.
+void Api::refuse_content(Exchange& exchange, const ApiError& error) {
+    if (error.code == kModelNotFound && parts_.health.models_loading() > 0) {
+        return fail(exchange,
+                    overloaded("model_loading",
+                               "Models are being loaded, and this one is not there, or not yet.",
+                               kLoadingRetryMs));
+    }
+    fail(exchange, error);
 }
 
 void Api::health(Exchange& exchange) {
@@ -145,7 +159,9 @@ void Api::answer_text(Exchange& exchange, TextRoute route) {
             return answer_text_route(route, body, models, limits);
         },
         [this](Exchange& client, TextAnswer answer) {
-            if (const auto* error = std::get_if<ApiError>(&answer)) return fail(client, *error);
+            if (const auto* error = std::get_if<ApiError>(&answer)) {
+                return refuse_content(client, *error);
+            }
             Response response;
             response.body = std::get<std::string>(std::move(answer));
             client.respond(std::move(response));
@@ -187,7 +203,7 @@ void Api::prepare_then(Exchange& exchange, bool is_quick, Work work, Finish fini
 
 void Api::prepared(Exchange& exchange, PrepareResult result) {
     if (const auto* error = std::get_if<ApiError>(&result)) {
-        fail(exchange, *error);
+        refuse_content(exchange, *error);
         return;
     }
     start(exchange, std::get<Prepared>(std::move(result)));
@@ -250,7 +266,9 @@ void Api::embeddings(Exchange& exchange) {
             return prepare_embeddings(body, models, limits);
         },
         [this](Exchange& client, EmbeddingsResult result) {
-            if (const auto* error = std::get_if<ApiError>(&result)) return fail(client, *error);
+            if (const auto* error = std::get_if<ApiError>(&result)) {
+                return refuse_content(client, *error);
+            }
             start_embeddings(client, std::get<EmbeddingsRequest>(std::move(result)));
         });
 }

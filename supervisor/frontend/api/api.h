@@ -147,6 +147,7 @@ class Api final : public Handler {
     void run(Exchange& exchange, std::unique_ptr<RunningRequest> request);
     void retire(const RunningRequest& request);
     void refuse(Exchange& exchange, const Verdict& verdict);
+    void refuse_content(Exchange& exchange, const ApiError& error);
     void fail(Exchange& exchange, const ApiError& error);
     uint64_t draw_seed();
 

@@ -42,9 +42,7 @@ struct Canary::Copy final : FlightSink {
     }
 
     void on_started(const FlightStart&) noexcept override {}
-    void on_tokens(const TokenBatch& batch) noexcept override {
-        tally.add(batch.tokens, monotonic_ns());
-    }
+    void on_tokens(const TokenBatch& batch) noexcept override { tally.add(batch.tokens); }
     void on_end(EndReason reason) noexcept override { tally.end(reason); }
 
     Dispatcher& dispatcher;
@@ -195,10 +193,6 @@ bool Canary::settle(Copy& copy) {
 
 void Canary::count_copy(const Copy& copy, bool is_different) {
     ++sums_.completed;
-    sums_.tokens += copy.tally.count();
-    sums_.decode_ns += copy.tally.decode_ns();
-    sums_.baseline_tokens += copy.original->count();
-    sums_.baseline_decode_ns += copy.original->decode_ns();
     note_change();
     if (!is_different) return;
     ++sums_.different;
@@ -218,8 +212,6 @@ bool Canary::settle(const TokenTally& shared) {
         ++sums_.failed;
     } else if (was_there && (*end == EndReason::kStop || *end == EndReason::kLength)) {
         ++sums_.completed;
-        sums_.tokens += shared.count();
-        sums_.decode_ns += shared.decode_ns();
     } else {
         return true;
     }

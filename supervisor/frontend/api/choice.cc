@@ -31,7 +31,7 @@ void Choice::on_prompt_scores(const TokenBatch& batch) noexcept {
 void Choice::on_tokens(const TokenBatch& batch) noexcept {
     last_token_ns = monotonic_ns();
     if (first_token_ns == 0) first_token_ns = last_token_ns;
-    if (tally) tally->add(batch.tokens, last_token_ns);
+    if (tally) tally->add(batch.tokens);
     if (!held_.empty() || owner_.must_hold())
         hold(batch);
     else

@@ -122,7 +122,7 @@ ApiError model_is_for_embeddings(std::string_view model) {
 
 ApiError model_not_found(std::string_view model) {
     return {404,
-            "model_not_found",
+            kModelNotFound,
             "The model '" + std::string(model) + "' does not exist.",
             "model",
             "GET /v1/models lists the models.",

@@ -37,6 +37,7 @@ ApiError unsupported_parameter(std::string_view param, std::string message);
 // `wants_answer`: the context must hold a token more than the prompt.
 ApiError context_length_exceeded(std::string_view param, size_t prompt_tokens, uint32_t context,
                                  bool wants_answer);
+inline constexpr std::string_view kModelNotFound = "model_not_found";
 ApiError model_not_found(std::string_view model);
 ApiError model_is_for_embeddings(std::string_view model);
 ApiError internal_error(std::string message);

@@ -30,6 +30,9 @@ class Health {
         rendered_ns_ = 0;
     }
 
+    // Configured ones that nobody can be served by yet.
+    uint32_t models_loading() const { return supervisor_.models_loading; }
+
     // The whole server was told to stop, and not this process only.
     bool server_ends() const { return supervisor_.draining != 0; }
 

@@ -1,4 +1,4 @@
-// What a canary is judged by: the ids that one generation drew and when. One is kept for a client's
+// What a canary is judged by: the ids that one generation drew. One is kept for a client's
 // generation (of its first choice) and one for its copy; IdComparison compares them while both
 // grow, so that only what one is ahead of the other is kept. Pure; loop thread only.
 #pragma once
@@ -18,10 +18,8 @@ class TokenTally {
     explicit TokenTally(bool keeps_ids) : keeps_ids_(keeps_ids) {}
 
     void start(uint64_t worker) { worker_ = worker; }
-    void add(std::span<const Token> tokens, uint64_t now_ns) {
-        if (tokens.empty() || is_over()) return;
-        if (count_ == 0) first_ns_ = now_ns;
-        last_ns_ = now_ns;
+    void add(std::span<const Token> tokens) {
+        if (is_over()) return;
         count_ += tokens.size();
         if (!keeps_ids_) return;
         for (const Token& token : tokens)
@@ -47,8 +45,7 @@ class TokenTally {
     }
     std::optional<EndReason> end() const { return end_; }
     uint64_t count() const { return count_; }
-    uint64_t decode_ns() const { return last_ns_ - first_ns_; }  // first to last token
-    uint64_t worker() const { return worker_; }                  // that began it; 0: none yet
+    uint64_t worker() const { return worker_; }  // that began it; 0: none yet
     // Those that came since the last call.
     std::vector<uint32_t> take_ids() { return std::exchange(ids_, {}); }
 
@@ -56,8 +53,6 @@ class TokenTally {
     const bool keeps_ids_;
     std::vector<uint32_t> ids_;
     uint64_t count_ = 0;
-    uint64_t first_ns_ = 0;
-    uint64_t last_ns_ = 0;
     uint64_t worker_ = 0;
     std::optional<EndReason> end_;
     bool is_cut_ = false;

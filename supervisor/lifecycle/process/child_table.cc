@@ -18,6 +18,10 @@ Slot* ChildTable::find(uint64_t incarnation) {
     return found;
 }
 
+const Slot* ChildTable::find(uint64_t incarnation) const {
+    return const_cast<ChildTable*>(this)->find(incarnation);
+}
+
 Slot* ChildTable::find_by_name(std::string_view name) {
     Slot* found = nullptr;
     for_each([&](Slot& slot) {

@@ -27,6 +27,7 @@ class ChildTable {
 
     // The slot whose process this is, or null.
     Slot* find(uint64_t incarnation);
+    const Slot* find(uint64_t incarnation) const;
     Slot* find_by_name(std::string_view name);
 
     void for_each(const std::function<void(Slot&)>& visit);

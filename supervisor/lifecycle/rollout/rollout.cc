@@ -12,25 +12,11 @@ using shm::SwapStrategy;
 
 namespace {
 
-// Fewer decide nothing: one slow step of either side would.
-constexpr uint64_t kSpeedTokensMin = 200;
-
 bool is_there(const std::vector<SlotId>& list, SlotId id) {
     return std::find(list.begin(), list.end(), id) != list.end();
 }
 
 }  // namespace
-
-float CanaryTotals::speed_ratio() const {
-    if (tokens < kSpeedTokensMin || baseline_tokens < kSpeedTokensMin || decode_ns == 0 ||
-        baseline_decode_ns == 0) {
-        return 0;
-    }
-    const double own = static_cast<double>(tokens) / static_cast<double>(decode_ns);
-    const double base =
-        static_cast<double>(baseline_tokens) / static_cast<double>(baseline_decode_ns);
-    return static_cast<float>(own / base);
-}
 
 // The end is told once, by end() itself.
 void Rollout::tell_moved() {
@@ -127,9 +113,8 @@ void Rollout::on_canary(const CanaryTotals& totals, uint64_t now_ns) {
     if (totals.failed > 0) {
         return roll_back("requests failed on the canary: " + std::to_string(totals.failed), now_ns);
     }
-    const float ratio = totals.speed_ratio();
-    if (ratio > 0 && ratio < plan_.speed_ratio_min) {
-        return roll_back("the canary decodes at " + std::to_string(ratio) +
+    if (totals.speed_ratio > 0 && totals.speed_ratio < plan_.speed_ratio_min) {
+        return roll_back("the canary computes at " + std::to_string(totals.speed_ratio) +
                              " of the old speed, expected at least " +
                              std::to_string(plan_.speed_ratio_min),
                          now_ns);

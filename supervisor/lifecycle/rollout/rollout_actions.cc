@@ -116,7 +116,8 @@ Result<void> RolloutRunner::hand_over(Process& from, Process& to) {
 void RolloutRunner::set_canary(shm::CanaryStage stage, SlotId worker) {
     const Params& params = old_build_->params;
     const bool copies = stage == shm::CanaryStage::kCopies;
-    if (stage != canary_.stage) {
+    const bool begins = stage != canary_.stage;
+    if (begins) {
         reports_.clear();
         quiet_since_ns_ = monotonic_ns();
         stage_admitted_ = admitted();
@@ -130,6 +131,7 @@ void RolloutRunner::set_canary(shm::CanaryStage stage, SlotId worker) {
     canary_.permille = static_cast<uint32_t>(copies ? params.rollout_canary_copies_permille
                                                     : params.rollout_canary_share_permille);
     canary_.must_equal = rollout_ && rollout_->plan().must_equal ? 1 : 0;
+    if (begins) speeds_.begin(fleet_.table(), canary_.worker, canary_.baseline_key);
     fleet_.table().tell_frontends(shm::MessageType::kCanary, canary_);
 }
 

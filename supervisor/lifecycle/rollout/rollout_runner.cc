@@ -335,20 +335,15 @@ Result<void> RolloutRunner::on_canary_report(const Process& frontend, const shm:
     BITNETD_TRY(message.expect_fds(0));
     BITNETD_ASSIGN(const auto report, message.as<shm::CanaryReportMessage>());
     if (!rollout_ || report.rollout != base_.number || report.stage != canary_.stage) return {};
-    reports_[frontend.incarnation] = {
-        report.completed, report.failed,          report.different,         report.tokens,
-        report.decode_ns, report.baseline_tokens, report.baseline_decode_ns};
+    reports_[frontend.incarnation] = {report.completed, report.failed, report.different};
     CanaryTotals totals;
     for (const auto& [incarnation, part] : reports_) {
         totals.completed += part.completed;
         totals.failed += part.failed;
         totals.different += part.different;
-        totals.tokens += part.tokens;
-        totals.decode_ns += part.decode_ns;
-        totals.baseline_tokens += part.baseline_tokens;
-        totals.baseline_decode_ns += part.baseline_decode_ns;
     }
-    if (const float ratio = totals.speed_ratio(); ratio > 0) base_.speed_ratio = ratio;
+    totals.speed_ratio = speeds_.ratio(fleet_.table());
+    if (totals.speed_ratio > 0) base_.speed_ratio = totals.speed_ratio;
     rollout_->on_canary(totals, monotonic_ns());
     return {};
 }

@@ -18,6 +18,7 @@
 #include "supervisor/lifecycle/process/fleet.h"
 #include "supervisor/lifecycle/rollout/rollout.h"
 #include "supervisor/lifecycle/rollout/rollout_history.h"
+#include "supervisor/lifecycle/rollout/speed_trial.h"
 #include "supervisor/lifecycle/uv_handles.h"
 
 namespace bitnetd::supervisor {
@@ -149,6 +150,7 @@ class RolloutRunner final : private RolloutActions {
     std::optional<SlotId> tested_;  // the worker whose self-test runs
     uint64_t tester_ = 0;           // the frontend that does it; incarnation
     shm::CanaryMessage canary_{};
+    SpeedTrial speeds_;
     std::map<uint64_t, CanaryTotals> reports_;  // by frontend incarnation, of this stage
     uint64_t releasing_key_ = 0;
     std::set<uint64_t> unreleased_;  // frontend incarnations that still need it

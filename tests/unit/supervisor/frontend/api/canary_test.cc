@@ -124,9 +124,6 @@ TEST_F(CanaryTest, EqualCopiesAreCounted) {
     EXPECT_EQ(sums.completed, 1u);
     EXPECT_EQ(sums.different, 0u);
     EXPECT_EQ(sums.failed, 0u);
-    EXPECT_EQ(sums.tokens, 4u);
-    EXPECT_EQ(sums.baseline_tokens, 4u);
-    EXPECT_GT(sums.baseline_decode_ns, 0u);
     EXPECT_EQ(api_.canary().copies(), 0u);
 }
 
@@ -261,8 +258,6 @@ TEST_F(CanaryTest, ACandidateModelGetsIdsOfItsOwn) {
     const auto sums = report();
     EXPECT_EQ(sums.completed, 1u);
     EXPECT_EQ(sums.different, 0u) << "it may say something else";
-    EXPECT_EQ(sums.tokens, 2u);
-    EXPECT_EQ(sums.baseline_tokens, 4u);
 }
 
 TEST_F(CanaryTest, WhatWasPreparedForAnEarlierOrderIsDropped) {
@@ -307,7 +302,6 @@ TEST_F(CanaryTest, AShareOfTheSameModelRunsOnTheCanary) {
     const auto sums = report();
     EXPECT_EQ(sums.stage, shm::CanaryStage::kShare);
     EXPECT_EQ(sums.completed, 1u);
-    EXPECT_EQ(sums.tokens, 4u);
     EXPECT_EQ(board_.counter(Counter::kGenerationsFinished), 2u) << "both were asked for";
 }
 

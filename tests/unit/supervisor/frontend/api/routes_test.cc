@@ -43,6 +43,22 @@ TEST_F(RoutesTest, MethodsOfEveryRoute) {
     }
 }
 
+// Who comes first, by socket activation even before the model is loaded, is told to come again.
+TEST_F(RoutesTest, UnknownModelIsToComeWhileModelsAreLoaded) {
+    shm::HealthMessage loading{};
+    loading.models_loading = 1;
+    health_.set_supervisor(loading);
+    for (const char* path :
+         {"/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/tokenize"}) {
+        FakeExchange& early = send(Method::kPost, path, R"({"model":"later"})");
+        EXPECT_EQ(early.response->status, 503) << path;
+        EXPECT_EQ(early.body()["error"]["code"], "model_loading") << path;
+        EXPECT_EQ(early.header("Retry-After"), "1") << path;
+    }
+    health_.set_supervisor({});
+    EXPECT_EQ(send(Method::kPost, "/v1/completions", R"({"model":"later"})").response->status, 404);
+}
+
 TEST_F(RoutesTest, ContentTypes) {
     add_worker();
     const std::string body = R"({"prompt":"a"})";

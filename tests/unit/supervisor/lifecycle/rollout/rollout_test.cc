@@ -187,12 +187,7 @@ bool turn(FakeFleet& fleet, Rollout& rollout, uint64_t now) {
         return true;
     }
     if (fleet.stage != CanaryStage::kOff) {
-        rollout.on_canary({.completed = 3,
-                           .tokens = 300,
-                           .decode_ns = kSecond,
-                           .baseline_tokens = 300,
-                           .baseline_decode_ns = kSecond},
-                          now);
+        rollout.on_canary({.completed = 3, .speed_ratio = 1}, now);
         return true;
     }
     return false;
@@ -286,19 +281,9 @@ TEST(Rollout, SlowCanaryIsRolledBackAndALittleTrafficSaysNothing) {
     rollout.start(1);
     while (fleet.stage != CanaryStage::kCopies)
         ASSERT_TRUE(turn(fleet, rollout, 2));
-    rollout.on_canary({.completed = 1,
-                       .tokens = 10,
-                       .decode_ns = 10 * kSecond,
-                       .baseline_tokens = 10,
-                       .baseline_decode_ns = kSecond},
-                      3);
+    rollout.on_canary({.completed = 1, .speed_ratio = 0}, 3);
     EXPECT_FALSE(rollout.is_rolling_back());
-    rollout.on_canary({.completed = 2,
-                       .tokens = 300,
-                       .decode_ns = 3 * kSecond,
-                       .baseline_tokens = 300,
-                       .baseline_decode_ns = kSecond},
-                      4);
+    rollout.on_canary({.completed = 2, .speed_ratio = 0.33f}, 4);
     EXPECT_TRUE(rollout.is_rolling_back());
 }
 
