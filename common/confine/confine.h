@@ -14,7 +14,7 @@
 
 namespace bitnetd {
 
-enum class Profile : uint8_t { kLoader, kWorker, kFrontend };
+enum class Profile : uint8_t { kLoader, kWorker, kGpuWorker, kFrontend };
 
 // Does nothing, with a log line, in builds with a sanitizer: their run-time opens files and makes
 // threads of its own. An error means that the process is less confined than asked: do not go on.

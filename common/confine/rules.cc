@@ -174,6 +174,14 @@ void add_memory(Rules& rules, Profile profile) {
     rules.allow_if(SCMP_SYS(mprotect), {masked(2, PROT_EXEC, 0)});
 }
 
+// The driver is asked by ioctl on the device files that were opened before. Standard input, output
+// and error may be a terminal, whose requests can type for its user, so only descriptors of 4 and
+// more are allowed: those with any higher bit set (the kernel looks at the low 32).
+void add_device_calls(Rules& rules) {
+    for (unsigned bit = 2; bit < 20; ++bit)
+        rules.allow_if(SCMP_SYS(ioctl), {masked(0, uint64_t{1} << bit, uint64_t{1} << bit)});
+}
+
 }  // namespace
 
 Result<void> add_rules(scmp_filter_ctx filter, Profile profile) {
@@ -189,6 +197,10 @@ Result<void> add_rules(scmp_filter_ctx filter, Profile profile) {
             break;
         case Profile::kWorker:
             rules.allow(kWorker);
+            break;
+        case Profile::kGpuWorker:
+            rules.allow(kWorker);
+            add_device_calls(rules);
             break;
         case Profile::kFrontend:
             rules.allow(kFrontend);

@@ -1,0 +1,182 @@
+#include "worker/gpu/device_check.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "common/base/check.h"
+#include "common/config/exit_codes.h"
+#include "worker/gpu/gpu_engine.h"
+#include "worker/kv/kv_cache.h"
+#include "worker/model/aligned_array.h"
+#include "worker/model/transformer_engine.h"
+
+namespace bitnetd::worker {
+namespace {
+
+// Steps of the check: products of few and of many rows are different kernels, and a second page is
+// begun in the first step.
+constexpr uint32_t kSteps[] = {37, 1, 4};
+constexpr uint32_t kPositions = 37 + 1 + 4;
+constexpr uint32_t kRowsMax = 37;
+
+// The first layer, and the first that differs from it in having a window.
+std::vector<LayerWeights> layers_to_check(const WeightsView& weights) {
+    std::vector<LayerWeights> layers = {weights.layers.front()};
+    const auto other = std::ranges::find_if(weights.layers, [&](const LayerWeights& w) {
+        return w.windowed != layers.front().windowed;
+    });
+    if (other != weights.layers.end()) layers.push_back(*other);
+    for (uint32_t i = 0; i < layers.size(); ++i)
+        layers[i].index = i;
+    return layers;
+}
+
+WeightsView shortened(const WeightsView& weights, uint32_t context) {
+    WeightsView view = weights;
+    view.layers = layers_to_check(weights);
+    view.header.layers = static_cast<uint32_t>(view.layers.size());
+    view.header.context = context;
+    return view;
+}
+
+void lost_in_check(const Error& why) noexcept {
+    std::fprintf(stderr, "GPU lost in its self-check: %s\n", why.message.c_str());
+    say_last_words(why.message.c_str());
+    std::_Exit(kExitDeviceLost);
+}
+
+// Greedy, plain, top_k and with logprobs, in turn.
+SamplingParams params_of(uint32_t row) {
+    SamplingParams params = {.seed = row};
+    if (row % 4 == 0) params.temperature = 0;
+    if (row % 4 == 2) params.top_k = 40;
+    if (row % 4 == 3) params.wants_logprobs = true;
+    return params;
+}
+
+// One engine with a cache of its own, fed with the same ids.
+class Side {
+  public:
+    Side(Engine& engine, KvCache& cache) : engine_(engine), cache_(cache) {
+        BITNETD_CHECK(cache_.pages().grow(0, cache_.table_pages() * kPageTokens));
+    }
+
+    void step(std::span<const uint32_t> ids, uint32_t first, uint32_t count) {
+        std::vector<Row> rows;
+        std::vector<Draw> draws;
+        std::array<SamplingParams, kRowsMax> params;
+        for (uint32_t i = 0; i < count; ++i) {
+            const uint32_t position = first + i;
+            rows.push_back({ids[position], position, cache_.table(0)});
+            params[i] = params_of(i);
+            draws.push_back({.row = i,
+                             .is_score = false,
+                             .known_token = 0,
+                             .params = &params[i],
+                             .context = {ids.first(position + 1), 1, {}, {}},
+                             .drawn = &drawn_[i]});
+        }
+        // The logits of the last four rows are drawn from; those of all would take long on a CPU.
+        const size_t skipped = count - std::min<uint32_t>(count, 4);
+        engine_.step(rows, std::span(draws).subspan(skipped));
+    }
+    const Drawn& drawn(uint32_t row) const { return drawn_[row]; }
+
+  private:
+    Engine& engine_;
+    KvCache& cache_;
+    std::array<Drawn, kRowsMax> drawn_;
+};
+
+std::string place(uint32_t row, uint32_t rows) {
+    return "row " + std::to_string(row) + " of a step of " + std::to_string(rows);
+}
+
+Result<void> same_floats(std::span<const float> expected, std::span<const float> found,
+                         const char* what, const std::string& where) {
+    for (size_t i = 0; i < expected.size(); ++i) {
+        if (std::bit_cast<uint32_t>(expected[i]) == std::bit_cast<uint32_t>(found[i])) continue;
+        char numbers[96];
+        std::snprintf(numbers, sizeof numbers, "%.9g instead of %.9g",
+                      static_cast<double>(found[i]), static_cast<double>(expected[i]));
+        return Error{ErrorCode::kInternal, std::string(what) + " " + std::to_string(i) + " of " +
+                                               where + " is " + numbers};
+    }
+    return {};
+}
+
+Result<void> same_draw(const Drawn& expected, const Drawn& found, const std::string& where) {
+    const bool same = expected.valid == found.valid && expected.token == found.token &&
+                      expected.scores.logprob == found.scores.logprob;
+    if (same) return {};
+    return Error{ErrorCode::kInternal, "the token drawn after " + where + " is " +
+                                           std::to_string(found.token) + " instead of " +
+                                           std::to_string(expected.token)};
+}
+
+template <typename GpuSide, typename CpuSide>
+Result<void> compare(GpuSide& gpu, CpuSide& cpu, Side& gpu_side, Side& cpu_side, uint32_t vocab) {
+    std::vector<uint32_t> ids(kPositions);
+    for (uint32_t i = 0; i < ids.size(); ++i)
+        ids[i] = static_cast<uint32_t>(uint64_t{i + 1} * 2'654'435'761 % vocab);
+    uint32_t first = 0;
+    for (const uint32_t rows : kSteps) {
+        gpu_side.step(ids, first, rows);
+        cpu_side.step(ids, first, rows);
+        for (uint32_t row = rows - std::min(rows, 4u); row < rows; ++row) {
+            BITNETD_TRY(same_draw(cpu_side.drawn(row), gpu_side.drawn(row), place(row, rows)));
+        }
+        for (const uint32_t row : {0u, rows - 1}) {
+            const std::string where = place(row, rows);
+            BITNETD_TRY(same_floats(cpu.hidden_of(row), gpu.hidden_of(row), "hidden value", where));
+            BITNETD_TRY(same_floats(cpu.logits_of(row), gpu.logits_of(row), "logit", where));
+        }
+        first += rows;
+    }
+    return {};
+}
+
+Result<void> check(const CheckParts& parts, const WeightsView& on_device,
+                   const WeightsView& on_host) {
+    const shm::WeightsHeader& model = on_host.header;
+    const KvLayout layout({model.layers, model.kv_heads, model.head_dim, parts.kv_type});
+    const uint64_t arena_bytes = layout.page_bytes() * layout.sequence_pages(model.context);
+    BITNETD_ASSIGN(auto gpu, GpuEngine::make({.device = parts.device,
+                                              .kernels = parts.kernels,
+                                              .weights = on_device,
+                                              .step_tokens_max = kRowsMax,
+                                              .step_timeout_ns = parts.timeout_ns,
+                                              .on_lost = lost_in_check},
+                                             layout));
+    BITNETD_ASSIGN(std::byte* const device_arena, parts.device.allocate(arena_bytes));
+    KvCache gpu_cache(layout, {device_arena, arena_bytes}, 1, model.context);
+    BITNETD_TRY(gpu->use(gpu_cache));
+    const AlignedArray<std::byte> arena(arena_bytes);
+    KvCache cpu_cache(layout, arena.span(), 1, model.context);
+    TransformerEngine cpu(on_host, parts.table, parts.pool, layout, kRowsMax);
+    Side gpu_side(*gpu, gpu_cache);
+    Side cpu_side(cpu, cpu_cache);
+    return compare(*gpu, cpu, gpu_side, cpu_side, model.vocab);
+}
+
+}  // namespace
+
+Result<void> check_device(const CheckParts& parts) {
+    // Of a model with a shorter context nothing beyond it is asked.
+    if (parts.on_host.header.context < kPositions) return {};
+    const Device::Mark mark = parts.device.mark();
+    const WeightsView on_device = shortened(parts.on_device, kPositions);
+    const WeightsView on_host = shortened(parts.on_host, kPositions);
+    auto checked = check(parts, on_device, on_host);
+    parts.device.give_back(mark);
+    if (checked.ok() || checked.error().code != ErrorCode::kInternal) return checked;
+    return std::move(checked).error().within("self-check of " + parts.device.facts().name + " (" +
+                                             parts.device.facts().family + ") against the CPU's " +
+                                             parts.table.name);
+}
+
+}  // namespace bitnetd::worker
