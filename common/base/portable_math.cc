@@ -5,15 +5,14 @@
 #include <cstdint>
 #include <limits>
 
+#include "common/base/portable_log.h"
+
 namespace bitnetd::portable {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-// ln 2 in two parts: the first has 42 bits, so its product with an exponent (11 bits) is exact.
-constexpr double kLn2High = 0x1.62e42fefa3800p-1;
-constexpr double kLn2Low = 0x1.ef35793c76730p-45;
 constexpr double kLog2E = 0x1.71547652b82fep+0;
 
 // pi / 2 in four parts of 33, 32, 53 and 53 bits: products of the first two with a quotient of at
@@ -82,34 +81,6 @@ double exp_of_sum(double x, double low) {
     const int64_t whole = static_cast<int64_t>(n);
     const int64_t half = whole / 2;
     return value * power_of_two(half) * power_of_two(whole - half);
-}
-
-// x = 2^exponent * fraction, fraction within [sqrt(1/2), sqrt(2)); x > 0 and finite.
-struct Scaled {
-    double fraction;
-    int64_t exponent;
-};
-
-Scaled scaled(double x) {
-    int64_t exponent = 0;
-    if (x < 0x1p-1022) {
-        x *= 0x1p54;
-        exponent = -54;
-    }
-    constexpr uint64_t kSqrtHalf = 0x3fe6a09e667f3bcd;
-    const uint64_t bits = std::bit_cast<uint64_t>(x);
-    // Counts how many times sqrt(1/2) must be doubled to reach x.
-    const int64_t doublings = static_cast<int64_t>(bits - kSqrtHalf) >> 52;
-    exponent += doublings;
-    return {std::bit_cast<double>(bits - (static_cast<uint64_t>(doublings) << 52)), exponent};
-}
-
-// The sum over i of z^i / (2i + first) for i = 0..11: z < 0.0295, so the rest is below 2^-60.
-double odd_reciprocals(double z, int first) {
-    double series = 1.0 / (2 * 11 + first);
-    for (int i = 10; i >= 0; --i)
-        series = series * z + 1.0 / (2 * i + first);
-    return series;
 }
 
 // log(x) to about 2^-64 of its size, for pow(): log(fraction) = 2 atanh(s), s = f / (2 + f), as
@@ -186,19 +157,7 @@ double exp(double x) noexcept {
 }
 
 double log(double x) noexcept {
-    if (!(x > 0.0)) return x == 0.0 ? -kInfinity : kNan;
-    if (x == kInfinity) return kInfinity;
-    const auto [fraction, exponent] = scaled(x);
-    const double n = static_cast<double>(exponent);
-    const double f = fraction - 1.0;  // exact
-    // log(1 + f) = 2 atanh(s) with s = f / (2 + f). As 2s = f - sf = f - f^2/2 + s f^2/2 it is
-    // f - (f^2/2 - s (f^2/2 + rest)), whose leading term f has no rounding error.
-    const double s = f / (2.0 + f);
-    const double z = s * s;
-    const double rest = 2.0 * z * odd_reciprocals(z, 3);
-    const double half_square = 0.5 * f * f;
-    const double small = s * (half_square + rest) + n * kLn2Low;
-    return n * kLn2High - ((half_square - small) - f);
+    return log_of(x);
 }
 
 double sin(double x) noexcept {

@@ -23,7 +23,7 @@ struct SamplingParams {
 
 // z / temperature, shifted so that the largest is 0: a tiny temperature then overflows to
 // -infinity, never to NaN.
-inline double scale_logit(float z, float largest, float temperature) {
+constexpr double scale_logit(float z, float largest, float temperature) {
     return (static_cast<double>(z) - static_cast<double>(largest)) /
            static_cast<double>(temperature);
 }
