@@ -41,7 +41,7 @@ ALLOWED = {
     "worker/kernels/amx": ["worker/kernels"],
     "worker/kernels/neon": ["worker/kernels"],
     "worker/kernels/neondotprod": ["worker/kernels"],
-    "worker/kernels/cuda": ["worker/kernels"],
+    "worker/kernels/cuda": ["worker/kernels", "worker/sampler", "common/base"],
     "worker/kernels": ["common"],
     "worker": ["shm", "common"],
 }
