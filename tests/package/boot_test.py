@@ -46,17 +46,28 @@ class Load:
         self._reader.start()
 
     def more(self, count):
-        """Waits until that many further streams ended, well or not."""
+        """Waits until that many further streams ended; fails with the first that ended badly."""
         enough = len(self._lines) + count
-        wait_until(lambda: len(self._lines) >= enough or self._process.poll() is not None, f"{count} more streams")
+
+        def there_are():
+            self._check_all_went_well()
+            return len(self._lines) >= enough
+
+        wait_until(there_are, f"{count} more streams")
+
+    def _check_all_went_well(self):
+        failed = [line.strip() for line in list(self._lines) if line.strip() != "ok"]
+        check(not failed, f"{len(failed)} of {len(self._lines)} streams failed:\n" + "\n".join(failed))
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
 
     def stop(self):
         self._process.stdin.close()
         self._process.wait(150)
         self._reader.join()
-        failed = [line.strip() for line in self._lines if line.strip() != "ok"]
-        check(not failed, f"{len(failed)} of {len(self._lines)} streams failed, the first ones:\n" + "\n".join(failed[:5]))
-        check(self._lines, "no stream ended")
+        self._check_all_went_well()
         print(f"  {len(self._lines)} streams, none failed, none different")
 
 
@@ -66,11 +77,10 @@ def under_load(machine):
     try:
         load.more(2 * CLIENTS)  # each client has what it compares with
         yield load
-    except BaseException:
-        load._process.kill()
-        raise
-    load.more(2 * CLIENTS)
-    load.stop()
+        load.more(2 * CLIENTS)
+        load.stop()
+    finally:
+        load.kill()
 
 
 class Test:
@@ -84,10 +94,17 @@ class Test:
         return run(*self.machine.on_its_network(
             "curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "60", *arguments, URL + path))
 
-    def complete(self, *arguments):
+    def complete(self):
         body = {"prompt": "Once upon a time", "max_tokens": 40, "temperature": 0}
-        answer = json.loads(self.curl("/v1/completions", "--json", json.dumps(body), *arguments))
+        answer = json.loads(self.curl("/v1/completions", "--json", json.dumps(body)))
         return answer["choices"][0]["text"]
+
+    def is_loaded(self):
+        code = run(*self.machine.on_its_network(
+            "curl", "--silent", "--show-error", "--max-time", "60", "--output", "/dev/null", "--write-out",
+            "%{http_code}", "--json", '{"prompt": "x", "max_tokens": 1}', URL + "/v1/completions"))
+        check(code in ("200", "503"), f"expected 200, or 503 until the model is loaded; found {code}")
+        return code == "200"
 
     def check_serves(self):
         golden = json.loads((DEMO / "golden.json").read_text())
@@ -108,6 +125,12 @@ class Test:
 
     def workers(self):
         return {pid for pid, name in self.machine.processes(UNIT).items() if name == "bitnetd-worker"}
+
+    def old_programs(self):
+        """Of the service, the processes whose file was replaced."""
+        links = self.machine.run("sh", "-c", 'for pid in "$@"; do readlink /proc/$pid/exe || true; done', "sh",
+                                 *(str(pid) for pid in self.machine.processes(UNIT)))
+        return [link for link in links.splitlines() if link.endswith("(deleted)")]
 
     def write_config(self, text):
         (self.machine.root / "etc/bitnetd/bitnetd.toml").write_text(text)
@@ -205,17 +228,17 @@ class Test:
         pid = self.main_pid()
         with under_load(self.machine) as load:
             said = self.install(self.second)
+            check("took the new program over" in said, said)
             load.more(CLIENTS)
-        check("took the new program over" in said, said)
+            wait_until(lambda: not self.old_programs(), "all processes run the new programs")
         check(self.main_pid() == pid, f"the supervisor was {pid} and is {self.main_pid()}")
-        old = [p for p in self.machine.processes(UNIT)
-               if self.machine.run("readlink", f"/proc/{p}/exe").strip().endswith("(deleted)")]
-        check(not old, f"these still run the old programs: {old} of {self.machine.processes(UNIT)}")
 
     def socket_activation(self):
         self.machine.systemctl("stop", UNIT)
         self.machine.systemctl("start", "bitnetd.socket")
         check(self.state()[0] == "inactive", f"{UNIT} is {self.state()} before anybody connected")
+        # Who comes before the model is loaded is told when to come back.
+        wait_until(self.is_loaded, "the model is there")
         self.check_serves()
         check(self.state() == ("active", "running"), f"{UNIT} is {self.state()}")
         self.machine.systemctl("stop", "bitnetd.socket", UNIT)
@@ -246,10 +269,10 @@ class Test:
     def a_stop_of_a_stuck_supervisor_leaves_nothing(self):
         folder = self.machine.root / "etc/systemd/system/bitnetd.service.d"
         folder.mkdir()
-        (folder / "short.conf").write_text("[Service]\nTimeoutStopSec=2\n")
+        # It hears no TERM: as if it were stuck.
+        (folder / "stuck.conf").write_text("[Service]\nKillSignal=SIGWINCH\nTimeoutStopSec=2\n")
         self.machine.systemctl("daemon-reload")
         self.machine.systemctl("start", UNIT)
-        self.machine.systemctl("kill", "--kill-who=main", "--signal=STOP", UNIT)
         self.machine.systemctl("stop", UNIT)
         check(self.machine.show(UNIT, "Result") == "timeout", f"the stop was: {self.machine.show(UNIT, 'Result')}")
         check(not self.machine.processes(UNIT), f"still there: {self.machine.processes(UNIT)}")

@@ -2,7 +2,8 @@
 """Clients of a server: load.py URL CLIENTS. Each asks for one stream after the other, with a seed of
 its own and over one connection while the server keeps it, until standard input ends; the streams
 under way then are read to their end. A line per stream: "ok", or "failed REASON" (no answer, another
-status, an error event, a stream without its end, other text than the first one of that seed)."""
+status, an error event, a stream without its end, other text than the first one of that seed), after
+which that client ends."""
 import http.client
 import json
 import sys
@@ -30,7 +31,7 @@ class Client(threading.Thread):
                 say("ok" if text == self._expected else f"failed other text for seed {self._seed}")
             except (OSError, ValueError, http.client.HTTPException) as error:
                 say(f"failed {type(error).__name__}: {error}")
-                connection.close()
+                return
 
     def _stream(self, connection):
         body = {"prompt": "Once upon a time", "max_tokens": TOKENS, "temperature": 1, "seed": self._seed,

@@ -1,5 +1,6 @@
 #include "supervisor/frontend/api/canary.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/log/log.h"
@@ -107,9 +108,23 @@ std::shared_ptr<TokenTally> Canary::make_tally() const {
     return std::make_shared<TokenTally>(compares() && order_.stage == shm::CanaryStage::kCopies);
 }
 
+// The original of the next one is about to run, and counts.
+size_t Canary::copies_max() const {
+    size_t workers = 0;
+    size_t flights = 1;
+    for (const auto& worker : dispatcher_.workers()) {
+        const bool is_old = worker.facts.model_key == order_.baseline_key;
+        if (!is_old || worker.facts.incarnation == order_.worker) continue;
+        ++workers;
+        flights += worker.flights;
+    }
+    if (workers == 0) return 0;
+    return std::min(kCopiesMax, (flights + workers - 1) / workers);
+}
+
 void Canary::copy(const Prepared& original, uint64_t seed, const std::string& body,
                   std::shared_ptr<TokenTally> tally) {
-    if (copies() >= kCopiesMax) return;
+    if (copies() >= copies_max()) return;
     if (!has_own_model()) return submit(original, seed, std::move(tally));
     const auto model = catalog_.find(order_.model_key);
     if (model == nullptr || body.size() > kCopyBodyBytesMax) return;

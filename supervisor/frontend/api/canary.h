@@ -3,7 +3,8 @@
 // says what to send where (shm::CanaryMessage) and decides from the sums it is told.
 //   copies   an evenly spread part of the baseline's generations is submitted again, first choice
 //            only, to the canary alone; drawn ids are compared with the original's when they must
-//            be equal. At most kCopiesMax at once, others are passed over: nobody waits for them.
+//            be equal. At once at most kCopiesMax, and no more than what one of the old workers
+//            computes, so that their steps compare; others are passed over: nobody waits for them.
 //   share    such a part may be run by the canary, or is prepared for the candidate model.
 // Never delays or changes a client's answer, but of those it shares. Loop thread only.
 #pragma once
@@ -75,6 +76,7 @@ class Canary {
     struct Preparation;
 
     bool is_on() const { return order_.stage != shm::CanaryStage::kOff; }
+    size_t copies_max() const;
     bool compares() const { return order_.must_equal != 0; }
     void submit(const Prepared& prepared, uint64_t seed, std::shared_ptr<TokenTally> tally);
     bool settle(Copy& copy);

@@ -221,6 +221,7 @@ TEST_F(CanaryTest, AsManyAsOrderedSpreadEvenly) {
         EXPECT_EQ(canary_->submissions.size(), i / 4) << i;
         original("x", kLength, i - 1);
         EXPECT_TRUE(client.answered());
+        if (i % 4 == 0) copy("x", kLength, i / 4 - 1);
     }
     catalog_.add(make_test_model(make_test_image(), "other", 2));
     add_worker();
@@ -232,17 +233,34 @@ TEST_F(CanaryTest, AsManyAsOrderedSpreadEvenly) {
     EXPECT_EQ(canary_->submissions.size(), 2u) << "another model is not concerned";
 }
 
-TEST_F(CanaryTest, NotMoreThanItsLimit) {
+TEST_F(CanaryTest, NobodyWaitsForCopies) {
     add_canary(kTestModelKey, /*credits=*/1);
     order(shm::CanaryStage::kCopies);
-    for (size_t i = 0; i < Canary::kCopiesMax + 20; ++i) {
-        FakeExchange& client = ask(1);
+    std::vector<FakeExchange*> clients;
+    for (size_t i = 0; i < 6; ++i)
+        clients.push_back(&ask(1));
+    EXPECT_EQ(api_.canary().copies(), 6u);
+    for (size_t i = 0; i < clients.size(); ++i) {
         original("x", kLength, i);
-        ASSERT_TRUE(client.answered()) << "nobody waits for copies";
+        ASSERT_TRUE(clients[i]->answered()) << "nobody waits for copies";
     }
-    EXPECT_EQ(api_.canary().copies(), Canary::kCopiesMax);
-    EXPECT_EQ(canary_->submissions.size(), 1u);
+    EXPECT_EQ(canary_->submissions.size(), 1u) << "it takes one at a time";
     EXPECT_EQ(dispatcher_.active(), 0u);
+}
+
+// So that steps of about as many rows are compared.
+TEST_F(CanaryTest, NoMoreAtOnceThanOneOldWorkerComputes) {
+    order(shm::CanaryStage::kCopies);
+    ask();
+    original("wxyz", kLength, 0);
+    EXPECT_EQ(api_.canary().copies(), 1u);
+    ask();
+    EXPECT_EQ(api_.canary().copies(), 1u) << "the canary is behind";
+    ask();
+    EXPECT_EQ(api_.canary().copies(), 2u);
+    copy("wxyz", kLength, 0);
+    EXPECT_EQ(report().completed, 1u);
+    EXPECT_EQ(api_.canary().copies(), 1u);
 }
 
 TEST_F(CanaryTest, ACandidateModelGetsIdsOfItsOwn) {
