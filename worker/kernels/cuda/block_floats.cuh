@@ -50,7 +50,8 @@ BITNETD_DEVICE void add_values(float (&sum)[kRows][4], const BlockForm& form,
 
 template <int kBits, int kGroup, int kRows>
 BITNETD_KERNEL(kBlockFloatsThreads)
-void block_floats_kernel(int32_t m, Products products, BlockForm form, const float* x, Finish how) {
+void block_floats_kernel(int32_t m, BITNETD_IN_PLACE Products products, BlockForm form,
+                         const float* x, Finish how) {
     using View = TileView<kBits, kGroup>;
     const Product& product = products.of[block_z()];
     const int64_t n = product.w.rows;

@@ -73,7 +73,8 @@ BITNETD_DEVICE void add_tile(GroupTerms<kRows, kChunkGroups>& terms, const Block
 
 template <int kBits, int kGroup, int kRows>
 BITNETD_KERNEL(kBlockRowsThreads)
-void block_rows_kernel(int32_t m, Products products, BlockForm form, RoundedRows x, Finish how) {
+void block_rows_kernel(int32_t m, BITNETD_IN_PLACE Products products, BlockForm form, RoundedRows x,
+                       Finish how) {
     using View = TileView<kBits, kGroup>;
     BITNETD_SHARED GroupTerms<kRows, kBlockRowsChunk * View::kGroups> terms;
     const Product& product = products.of[block_z()];

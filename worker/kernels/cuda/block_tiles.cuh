@@ -119,7 +119,8 @@ class WarpTile {
 
 template <int kBits, int kGroup>
 BITNETD_KERNEL(kBlockTilesThreads)
-void block_tiles_kernel(int32_t m, Products products, BlockForm form, RoundedRows x, Finish how) {
+void block_tiles_kernel(int32_t m, BITNETD_IN_PLACE Products products, BlockForm form,
+                        RoundedRows x, Finish how) {
     const Product& product = products.of[block_z()];
     const int32_t n = product.w.rows;
     if (block_x() * kBlockTilesOutputs >= n) return;

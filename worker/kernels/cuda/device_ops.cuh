@@ -22,11 +22,15 @@
 // A variable of the block inside a kernel, uninitialised; dynamic_shared() is for what grows with
 // the shape.
 #define BITNETD_SHARED __shared__
+// A parameter of a kernel that is indexed: it is read where it lies, instead of being copied by
+// every thread.
+#define BITNETD_IN_PLACE const __grid_constant__
 #define BITNETD_UNROLL _Pragma("unroll")
 #else
 #define BITNETD_KERNEL(...)
 #define BITNETD_DEVICE inline
 #define BITNETD_SHARED static thread_local
+#define BITNETD_IN_PLACE const
 #define BITNETD_UNROLL
 #endif
 

@@ -95,7 +95,7 @@ struct LanePair {
 
 template <typename T, int kRows, int kOutputs, bool kPairs>
 BITNETD_KERNEL(kFloatRowsThreads)
-void float_rows_kernel(int32_t m, Products products, const float* x, Finish how) {
+void float_rows_kernel(int32_t m, BITNETD_IN_PLACE Products products, const float* x, Finish how) {
     constexpr int kAhead = 8 / kOutputs;
     const Product& product = products.of[block_z()];
     const int64_t n = product.w.rows;

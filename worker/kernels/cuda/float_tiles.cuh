@@ -83,7 +83,7 @@ BITNETD_DEVICE void add_lanes(float (&sum)[kHalfTile * kHalfTile]) {
 
 template <typename T>
 BITNETD_KERNEL(kFloatTilesThreads)
-void float_tiles_kernel(int32_t m, Products products, const float* x, Finish how) {
+void float_tiles_kernel(int32_t m, BITNETD_IN_PLACE Products products, const float* x, Finish how) {
     BITNETD_SHARED float x_tile[kFloatTile * kFloatTileStride];
     BITNETD_SHARED float w_tile[kFloatTile * kFloatTileStride];
     const Product& product = products.of[block_z()];

@@ -52,7 +52,13 @@ BITNETD_DEVICE int8_t quantised(float value, float scale) {
     return static_cast<int8_t>((q + kRound) - kRound);
 }
 
+// Exact; what a NaN carries may differ on a device, where it is one instruction.
 BITNETD_DEVICE float half_to_float(uint16_t half) {
+#ifdef __CUDACC__
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+    return value;
+#else
     const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
     const uint32_t exponent = (half >> 10) & 31;
     const uint32_t fraction = half & 0x3ff;
@@ -61,6 +67,7 @@ BITNETD_DEVICE float half_to_float(uint16_t half) {
     }
     if (exponent == 0) return float_of(sign | bits_of(static_cast<float>(fraction) * 0x1p-24f));
     return float_of(sign | (exponent + 112) << 23 | fraction << 13);
+#endif
 }
 
 // Shifts right by `bits` (1..24), rounding to nearest, ties to even.

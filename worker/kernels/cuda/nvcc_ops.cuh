@@ -7,6 +7,23 @@
 
 namespace bitnetd::kernels::cuda {
 
+// Whether a launch may begin before the one before it has ended (wait_for_earlier_launches()): from
+// sm_90 on, and where graphs know it, driver and runtime 12.3.
+inline bool launches_may_overlap() {
+    static const bool may = [] {
+        constexpr int kGraphsKnowIt = 12030;
+        int device = 0;
+        int major = 0;
+        int driver = 0;
+        return CUDART_VERSION >= kGraphsKnowIt && cudaGetDevice(&device) == cudaSuccess &&
+               cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) ==
+                   cudaSuccess &&
+               cudaDriverGetVersion(&driver) == cudaSuccess && major >= 9 &&
+               driver >= kGraphsKnowIt;
+    }();
+    return may;
+}
+
 template <typename... Parameters>
 void launch(Stream stream, Grid grid, int32_t threads, size_t shared_bytes,
             void (*kernel)(Parameters...), std::type_identity_t<Parameters>... arguments) {
@@ -18,8 +35,17 @@ void launch(Stream stream, Grid grid, int32_t threads, size_t shared_bytes,
                              cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(shared_bytes));
     }
-    kernel<<<dim3(grid.x, grid.y, grid.z), static_cast<unsigned>(threads), shared_bytes, stream>>>(
-        arguments...);
+    cudaLaunchAttribute overlap{};
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(grid.x, grid.y, grid.z);
+    config.blockDim = dim3(static_cast<unsigned>(threads));
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = stream;
+    config.attrs = &overlap;
+    config.numAttrs = launches_may_overlap() ? 1 : 0;
+    cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
 BITNETD_DEVICE int32_t thread_index() {
@@ -47,8 +73,10 @@ BITNETD_DEVICE int32_t warp_index() {
     return thread_index() / kWarp;
 }
 
+// The next launch may begin when all blocks of this one came here; it waits itself.
 BITNETD_DEVICE void wait_for_earlier_launches() {
 #if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
     asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }

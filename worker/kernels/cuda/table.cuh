@@ -4,7 +4,18 @@
 #pragma once
 
 #include "worker/kernels/cuda/add.cuh"
+#include "worker/kernels/cuda/attend.cuh"
+#include "worker/kernels/cuda/copy_page.cuh"
 #include "worker/kernels/cuda/cuda_kernels.h"
+#include "worker/kernels/cuda/draw.cuh"
+#include "worker/kernels/cuda/embed.cuh"
+#include "worker/kernels/cuda/gate.cuh"
+#include "worker/kernels/cuda/largest.cuh"
+#include "worker/kernels/cuda/logits.cuh"
+#include "worker/kernels/cuda/multiply.cuh"
+#include "worker/kernels/cuda/rms_norm.cuh"
+#include "worker/kernels/cuda/rotate.cuh"
+#include "worker/kernels/cuda/round.cuh"
 
 namespace bitnetd::kernels::cuda {
 namespace {
@@ -12,18 +23,18 @@ namespace {
 constexpr CudaKernels make_table(const char* name) {
     return {
         .name = name,
-        .embed = nullptr,
-        .rms_norm = nullptr,
-        .round = nullptr,
-        .multiply = nullptr,
-        .logits = nullptr,
-        .gate = nullptr,
+        .embed = embed,
+        .rms_norm = rms_norm,
+        .round = round,
+        .multiply = multiply,
+        .logits = logits,
+        .gate = gate,
         .add = add,
-        .rotate_and_store = nullptr,
-        .attend = nullptr,
-        .largest = nullptr,
-        .draw = nullptr,
-        .copy_page = nullptr,
+        .rotate_and_store = rotate_and_store,
+        .attend = attend,
+        .largest = largest,
+        .draw = draw,
+        .copy_page = copy_page,
     };
 }
 

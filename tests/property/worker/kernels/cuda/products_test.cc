@@ -67,7 +67,7 @@ class Case {
         : m_(m), k_(k) {
         const int count = random.in(1, 3);
         for (int i = 0; i < count; ++i) {
-            const int32_t n = random.in(1, random.one_in(4) ? 140 : 40);
+            const int32_t n = random.in(1, random.one_in(6) ? 140 : 36);
             data_.push_back(kind == MatrixKind::kBlocks
                                 ? block_matrix(format, n, k, extreme, random)
                                 : float_matrix(kind, int64_t{n} * k, random));
@@ -195,7 +195,9 @@ int32_t random_rows(Random& random) {
 void check_random(MatrixKind kind, BlockFormat format, Random& random) {
     const bool is_blocks = kind == MatrixKind::kBlocks;
     const int32_t unit = is_blocks ? layout_of(format).unit : 1;
-    const int32_t k = unit * random.in(1, unit == 1 ? 210 : unit == 32 ? 40 : 5);
+    const int32_t k = unit * random.in(1, unit == 1    ? 210
+                                          : unit == 32 ? (random.one_in(6) ? 40 : 12)
+                                                       : 3);
     const int32_t m = random_rows(random);
     Case of(kind, format, m, k, random.one_in(5), random);
     if (random.one_in(3)) return check_logits(of, m, random.one_in(2) ? 30.0f : 0.0f);

@@ -31,8 +31,8 @@ void for_random_shapes(int count, const Check& check) {
     const char* replay = std::getenv("BITNETD_SEED");
     const uint64_t first = replay ? std::strtoull(replay, nullptr, 10) : std::random_device{}();
     std::cout << "seed " << first << " (BITNETD_SEED=" << first << " replays it)\n";
-    for (uint64_t seed = first; seed < first + static_cast<uint64_t>(count / kShapesDivisor);
-         ++seed) {
+    const auto shapes = static_cast<uint64_t>((count + kShapesDivisor - 1) / kShapesDivisor);
+    for (uint64_t seed = first; seed < first + shapes; ++seed) {
         Random random(seed);
         set_thread_order(static_cast<uint32_t>(random.next()));
         check(random);
