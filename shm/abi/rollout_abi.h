@@ -123,7 +123,7 @@ enum class SwapStrategy : uint32_t {
 struct RolloutMessage {
     uint64_t number;  // counts up, over restarts too; shown as "rollout-NUMBER"
     RolloutKind kind;
-    RolloutPhase phase;
+    RolloutPhase phase;  // kDone when completed; where it failed or turned back otherwise
     RolloutOutcome outcome;
     SwapStrategy strategy;
     uint32_t progress_permille;

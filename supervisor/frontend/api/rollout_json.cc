@@ -110,6 +110,10 @@ bool was_refused(const RolloutMessage& rollout) {
     return went_wrong(rollout) && brings_file(rollout) && rollout.has_new == 0;
 }
 
+bool is_canary(RolloutPhase phase) {
+    return phase == RolloutPhase::kCanaryCopies || phase == RolloutPhase::kCanaryShare;
+}
+
 std::string_view file_verdict(const RolloutMessage& rollout) {
     if (rollout.has_new != 0) return "passed";
     if (was_refused(rollout)) return "failed";
@@ -121,11 +125,11 @@ std::string_view accuracy_verdict(const RolloutMessage& rollout) {
     return file_verdict(rollout) == "pending" ? "pending" : "not_run";
 }
 
-// Of the canary. When it was the canary that failed, nothing was rolled.
+// Of the canary.
 std::string_view performance_verdict(const RolloutMessage& rollout) {
     if (rollout.kind == RolloutKind::kRemove) return "not_run";
     if (is_running(rollout) && rollout.phase <= RolloutPhase::kCanaryShare) return "pending";
-    if (went_wrong(rollout) && rollout.canary_ms > 0 && rollout.roll_ms == 0) return "failed";
+    if (went_wrong(rollout) && is_canary(rollout.phase)) return "failed";
     const bool was_tried = rollout.canary_copies > 0 || rollout.speed_ratio > 0;
     return was_tried ? "passed" : "not_run";
 }

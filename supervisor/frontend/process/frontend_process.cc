@@ -1,5 +1,6 @@
 #include "supervisor/frontend/process/frontend_process.h"
 
+#include <unistd.h>
 #include <algorithm>
 
 #include "common/base/check.h"
@@ -68,7 +69,8 @@ FrontendProcess::~FrontendProcess() {
 int FrontendProcess::run() {
     if (auto started = start(); !started.ok()) {
         log::error("frontend_start_failed", {{"reason", started.error().message}});
-        return kExitProtocol;
+        // Nobody was served, and what is half made need not be taken apart.
+        _exit(kExitProtocol);
     }
     uv_run(&loop_, UV_RUN_DEFAULT);
     return exit_code_;

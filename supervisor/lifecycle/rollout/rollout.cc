@@ -361,7 +361,9 @@ void Rollout::roll_back_on(uint64_t now_ns) {
 }
 
 void Rollout::end(RolloutOutcome outcome, uint64_t now_ns) {
+    const RolloutPhase last = phase_;
     enter(RolloutPhase::kDone, now_ns);
+    if (outcome != RolloutOutcome::kCompleted) phase_ = last;
     ended_ns_ = now_ns;
     outcome_ = outcome;
     actions_.on_moved();
@@ -394,7 +396,7 @@ float Rollout::progress() const {
 uint64_t Rollout::phase_ns(RolloutPhase phase, uint64_t now_ns) const {
     const auto took = took_ns_.find(phase);
     uint64_t total = took == took_ns_.end() ? 0 : took->second;
-    if (phase == phase_ && phase != RolloutPhase::kDone) total += now_ns - phase_began_ns_;
+    if (phase == phase_ && !is_over()) total += now_ns - phase_began_ns_;
     return total;
 }
 

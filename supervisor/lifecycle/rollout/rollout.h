@@ -106,6 +106,7 @@ class Rollout {
     void fail(const std::string& why, uint64_t now_ns);
 
     const RolloutPlan& plan() const { return plan_; }
+    // Of one that is over without being completed: where it failed or turned back.
     shm::RolloutPhase phase() const { return phase_; }
     shm::RolloutOutcome outcome() const { return outcome_; }
     bool is_over() const { return outcome_ != shm::RolloutOutcome::kRunning; }

@@ -40,8 +40,8 @@ RolloutRecord from_line(const std::string& text) {
     message.number = line.at("number");
     message.kind = parse<shm::RolloutKind>(line.at("kind"), 6);
     message.outcome = parse<shm::RolloutOutcome>(line.at("status"), 3);
-    message.phase = shm::RolloutPhase::kDone;
-    message.progress_permille = 1000;
+    message.phase = parse<shm::RolloutPhase>(line.at("phase"), 7);
+    message.progress_permille = message.outcome == shm::RolloutOutcome::kCompleted ? 1000 : 0;
     shm::set_field(message.model, line.at("model").get<std::string>());
     shm::set_field(message.reason, line.at("reason").get<std::string>());
     message.started_unix_ms = line.at("started_unix_ms");

@@ -98,9 +98,8 @@ void RolloutRunner::start_next() {
 // It cannot even begin.
 void RolloutRunner::refuse(const std::string& why) {
     shm::RolloutMessage refused = base_;
-    refused.phase = shm::RolloutPhase::kDone;
+    refused.phase = shm::RolloutPhase::kPrepare;
     refused.outcome = shm::RolloutOutcome::kFailed;
-    refused.progress_permille = 1000;
     refused.ended_unix_ms = unix_ms();
     shm::set_field(refused.reason, why);
     finish(refused);

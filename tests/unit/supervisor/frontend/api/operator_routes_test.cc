@@ -204,7 +204,7 @@ TEST_F(OperatorRoutes, AFileThatIsRefused) {
         order("/v1/models/swap",
               {{"model_path", "a.gguf"}, {"validation_config", {{"min_accuracy", 0.75}}}});
     accept();
-    api_.take_rollout(rollout(RolloutOutcome::kFailed, RolloutPhase::kDone,
+    api_.take_rollout(rollout(RolloutOutcome::kFailed, RolloutPhase::kPrepare,
                               "a.gguf: expected magic GGUF, found ELF"));
     ASSERT_TRUE(exchange.answered());
     EXPECT_EQ(exchange.response->status, 422);
@@ -229,8 +229,7 @@ TEST_F(OperatorRoutes, ARollback) {
     FakeExchange& exchange = swap();
     accept();
     shm::RolloutMessage ended =
-        rollout(RolloutOutcome::kRolledBack, RolloutPhase::kDone, "3 of 20 copies differ");
-    ended.roll_ms = 0;  // it did not come to that
+        rollout(RolloutOutcome::kRolledBack, RolloutPhase::kCanaryCopies, "3 of 20 copies differ");
     ended.has_new = 1;
     ended.canary_copies = 20;
     ended.canary_different = 3;
@@ -252,7 +251,7 @@ TEST_F(OperatorRoutes, OtherFailures) {
     FakeExchange& exchange = swap();
     accept();
     shm::RolloutMessage ended =
-        rollout(RolloutOutcome::kFailed, RolloutPhase::kDone, "no worker started");
+        rollout(RolloutOutcome::kFailed, RolloutPhase::kRoll, "no worker started");
     ended.has_new = 1;
     ended.accuracy = 0.5f;
     ended.canary_copies = 20;

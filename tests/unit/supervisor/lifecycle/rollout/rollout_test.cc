@@ -250,6 +250,8 @@ TEST(Rollout, FileThatIsRefusedChangesNothing) {
     rollout.start(1);
     rollout.on_refused("tensor output.weight: expected 256 rows, found 255", 2);
     EXPECT_EQ(rollout.outcome(), RolloutOutcome::kFailed);
+    EXPECT_EQ(rollout.phase(), RolloutPhase::kPrepare) << "where it failed";
+    EXPECT_EQ(rollout.phase_ns(RolloutPhase::kPrepare, 9), 1u);
     EXPECT_EQ(rollout.reason(), "tensor output.weight: expected 256 rows, found 255");
     EXPECT_EQ(fleet.count(false), 2u);
     EXPECT_EQ(fleet.count(true), 0u);
@@ -324,6 +326,7 @@ TEST(Rollout, WorkerThatFailsItsTestSeesNoRequest) {
             EXPECT_EQ(fleet.stage, CanaryStage::kOff);
         }
         EXPECT_EQ(rollout.outcome(), RolloutOutcome::kRolledBack);
+        EXPECT_EQ(rollout.phase(), RolloutPhase::kVerify) << "where it turned back";
         EXPECT_EQ(fleet.count(false), 2u);
     }
 }
