@@ -1,6 +1,7 @@
 #include "supervisor/frontend/process/frontend_process.h"
 
 #include <unistd.h>
+
 #include <algorithm>
 
 #include "common/base/check.h"
