@@ -4,7 +4,7 @@
 //   --model FILE   restarts of a worker of this model too (bench model --shape 2b4t --write FILE makes one)
 //   --json         one JSON object instead of the table
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -12,8 +12,18 @@ import { underLoad } from '../e2e/load.mjs';
 import { Server, bin, demoModel, request, streamCompletion } from '../e2e/server.mjs';
 
 const { values: options } = parseArgs({
-  options: { rounds: { type: 'string', default: '50' }, model: { type: 'string' }, json: { type: 'boolean', default: false } },
+  options: {
+    rounds: { type: 'string', default: '50' },
+    model: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
 });
+if (options.help) {
+  const head = readFileSync(new URL(import.meta.url), 'utf8').split('\nimport ')[0];
+  console.log(head.replace(/^\/\/ ?/gm, ''));
+  process.exit(0);
+}
 const rounds = Number(options.rounds);
 const changes = Math.max(5, Math.floor(rounds / 10));
 
