@@ -50,17 +50,17 @@ struct ScoreSums {
             add(key + t, q + t, q_stride, queries, kLaneCount);
         if (t < head_dim) add(key + t, q + t, q_stride, queries, head_dim - t);
     }
-    BITNETD_DEVICE float total(int32_t i) {
-        BITNETD_UNROLL
-        for (int32_t half = kLaneCount / 2; half >= 1; half /= 2) {
-            BITNETD_UNROLL
-            for (int32_t l = 0; l < half; ++l)
-                lane[i][l] += lane[i][l + half];
-        }
-        return lane[i][0];
-    }
+    BITNETD_DEVICE float total(int32_t i) { return tree<kLaneCount / 2>(lane[i]); }
 
   private:
+    template <int32_t kHalf>
+    static BITNETD_DEVICE float tree(float (&v)[kLaneCount]) {
+        BITNETD_UNROLL
+        for (int32_t l = 0; l < kHalf; ++l)
+            v[l] += v[l + kHalf];
+        if constexpr (kHalf > 1) tree<kHalf / 2>(v);
+        return v[0];
+    }
     // Sixteen columns, or the `count` that are left.
     BITNETD_DEVICE void add(const T* key, const float* q, int32_t q_stride, int32_t queries,
                             int32_t count) {

@@ -65,20 +65,18 @@ BITNETD_DEVICE void add_step(float (&sum)[kHalfTile * kHalfTile], const float* x
 }
 
 // The tree over the lanes of each of 64 sums. At each level a thread gives away the half of the
-// sums that its partner keeps; in the end lane l has sums 4l .. 4l + 3 in front.
+// sums that its partner keeps, `kKept`; in the end lane l has sums 4l .. 4l + 3 in front.
+template <int kKept = kHalfTile* kHalfTile / 2>
 BITNETD_DEVICE void add_lanes(float (&sum)[kHalfTile * kHalfTile]) {
+    constexpr int32_t kBits = kKept * kVirtualLanes / (kHalfTile * kHalfTile);
+    const bool keeps_upper = (lane_index() & kBits) != 0;
     BITNETD_UNROLL
-    for (int level = 0; level < 4; ++level) {
-        const int32_t bits = kVirtualLanes / 2 >> level;
-        const int kept = kHalfTile * kHalfTile / 2 >> level;
-        const bool keeps_upper = (lane_index() & bits) != 0;
-        BITNETD_UNROLL
-        for (int s = 0; s < kept; ++s) {
-            const float mine = keeps_upper ? sum[s + kept] : sum[s];
-            const float given = keeps_upper ? sum[s] : sum[s + kept];
-            sum[s] = mine + shuffle_xor(given, bits);
-        }
+    for (int s = 0; s < kKept; ++s) {
+        const float mine = keeps_upper ? sum[s + kKept] : sum[s];
+        const float given = keeps_upper ? sum[s] : sum[s + kKept];
+        sum[s] = mine + shuffle_xor(given, kBits);
     }
+    if constexpr (kBits > 1) add_lanes<kKept / 2>(sum);
 }
 
 template <typename T>
@@ -86,7 +84,7 @@ BITNETD_KERNEL(kFloatTilesThreads)
 void float_tiles_kernel(int32_t m, BITNETD_IN_PLACE Products products, const float* x, Finish how) {
     BITNETD_SHARED float x_tile[kFloatTile * kFloatTileStride];
     BITNETD_SHARED float w_tile[kFloatTile * kFloatTileStride];
-    const Product& product = products.of[block_z()];
+    const Product product = product_of(products);
     const auto* w = reinterpret_cast<const T*>(product.w.data);
     const int64_t n = product.w.rows;
     const int64_t k = product.w.columns;

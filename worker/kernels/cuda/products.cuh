@@ -14,6 +14,13 @@ struct Products {
     Product of[kProductsMax];
 };
 
+// Block z's. By comparisons, since an index would take the products through local memory.
+BITNETD_DEVICE Product product_of(const Products& products) {
+    static_assert(kProductsMax == 3);
+    if (block_z() == 0) return products.of[0];
+    return block_z() == 1 ? products.of[1] : products.of[2];
+}
+
 // A sum gets its bias; then it is capped (SoftCap; 0: not), then stored or added to y.
 struct Finish {
     Store store;

@@ -1,9 +1,10 @@
 // Goal: what rotate_and_store writes and what attend makes of it are the reference's bits, for
 //       every form of page, head size, grouping of heads, window, and mixture of rows in a step.
-// Method: random steps over the emulation: sequences of random lengths with a past of random rows,
-//       decoding one row or continuing with several, in random order, beside the reference table
-//       row by row. Pages are NaN wherever nothing is stored, and absent before a window. Then
-//       infinities and NaN among keys, and sequences of several pages.
+// Method: random steps over the emulation: sequences with a past of random rows, each with one or
+//       several rows in either order, taking turns, beside the reference table row by row. Pages
+//       are NaN wherever nothing is stored, and absent before a window. Then infinities among
+//       queries and values.
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -118,6 +119,7 @@ Step random_step(Random& random, uint32_t past_max) {
         std::vector<cuda::StepRow> part;
         for (int32_t i = 0, count = random.in(1, longest); i < count; ++i)
             part.push_back({0, past + static_cast<uint32_t>(i), static_cast<uint32_t>(s), 0});
+        if (random.one_in(4)) std::reverse(part.begin(), part.end());
         parts.push_back(part);
     }
     step.table_pages = static_cast<int32_t>((past_max + 40) / kPageTokens + 1);
