@@ -1,5 +1,6 @@
 # The CUDA compiler, where there is one: BITNETD_HAS_CUDA. Everything else builds, and passes its
-# tests, without it.
+# tests, without it. Sanitizers do not see what nvcc compiles, so that such a build goes without
+# unless it is asked for.
 
 set(BITNETD_CUDA auto CACHE STRING "build the GPU worker: auto (where nvcc is found), on, off")
 set_property(CACHE BITNETD_CUDA PROPERTY STRINGS auto on off)
@@ -8,7 +9,8 @@ if(NOT BITNETD_CUDA MATCHES "^(auto|on|off)$")
     message(FATAL_ERROR "BITNETD_CUDA is \"${BITNETD_CUDA}\": give auto, on or off")
 endif()
 
-if(NOT BITNETD_CUDA STREQUAL "off" AND NOT CMAKE_CROSSCOMPILING)
+if(BITNETD_CUDA STREQUAL "on" OR
+        (BITNETD_CUDA STREQUAL "auto" AND NOT BITNETD_SANITIZE AND NOT CMAKE_CROSSCOMPILING))
     find_program(BITNETD_NVCC nvcc PATHS /usr/local/cuda/bin /opt/cuda/bin
         DOC "the CUDA compiler, of toolkit 12 or 13")
     if(BITNETD_NVCC)

@@ -66,7 +66,6 @@ void rms_norm_kernel(RowShape shape, const float* x, const uint32_t* from, const
     const float* const in = x + (from != nullptr ? from[i] : i) * shape.k;
     float* const out = y + i * shape.k;
     const float factor = 1.0f / square_root(mean_square(in, shape) + eps);
-    block_barrier();  // where y is x: a row in order was read before it is written
     float largest = 0.0f;
     for (int32_t quad = thread_index(); quad * kQuad < shape.k; quad += thread_count()) {
         Quad values = load_quad(in, shape, quad);
