@@ -68,6 +68,20 @@ std::string rollout_line(const Json& status) {
     return rollout.empty() ? "" : "\n" + rollout_summary(rollout) + "\n";
 }
 
+// What a worker's GPU is doing, where its driver tells: "63 C, 412 W, 38.2 GB of 85.9 GB, 97 %".
+std::string gpu_text(const Json& process) {
+    const Json& gauges = object_of(process, "gauges");
+    const auto of = [&](const char* name) { return number_of(gauges, name); };
+    const double total = of("bitnet_gpu_memory_bytes");
+    if (total == 0) return "";
+    constexpr double kMilliwattsInWatt = 1000;
+    return count_text(of("bitnet_gpu_temperature_celsius")) + " C, " +
+           count_text(of("bitnet_gpu_power_milliwatts") / kMilliwattsInWatt) + " W, " +
+           bytes_text(static_cast<uint64_t>(of("bitnet_gpu_memory_used_bytes"))) + " of " +
+           bytes_text(static_cast<uint64_t>(total)) + ", " +
+           percent_text(of("bitnet_gpu_utilisation_percent") / 100);
+}
+
 }  // namespace
 
 std::string process_notes(const Json& process) {
@@ -82,6 +96,7 @@ std::string process_notes(const Json& process) {
     if (const uint64_t age_ms = count_of(process, "heartbeat_age_ms"); age_ms >= kHeartbeatOldMs) {
         add("no heartbeat for " + span_text(age_ms));
     }
+    if (const std::string gpu = gpu_text(process); !gpu.empty()) add(gpu);
     if (const std::string end = text_of(process, "last_end"); !end.empty()) add("last: " + end);
     return text;
 }

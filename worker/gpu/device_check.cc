@@ -22,24 +22,28 @@ namespace {
 constexpr uint32_t kSteps[] = {37, 1, 4};
 constexpr uint32_t kPositions = 37 + 1 + 4;
 constexpr uint32_t kRowsMax = 37;
+// The last rows of a step are drawn from; the logits of all would take long on a CPU.
+constexpr uint32_t kDraws = 4;
 
 // The first layer, and the first that differs from it in having a window.
-std::vector<LayerWeights> layers_to_check(const WeightsView& weights) {
-    std::vector<LayerWeights> layers = {weights.layers.front()};
+std::vector<size_t> layers_to_check(const WeightsView& weights) {
+    std::vector<size_t> layers = {0};
     const auto other = std::ranges::find_if(weights.layers, [&](const LayerWeights& w) {
-        return w.windowed != layers.front().windowed;
+        return w.windowed != weights.layers.front().windowed;
     });
-    if (other != weights.layers.end()) layers.push_back(*other);
-    for (uint32_t i = 0; i < layers.size(); ++i)
-        layers[i].index = i;
+    if (other != weights.layers.end()) {
+        layers.push_back(static_cast<size_t>(other - weights.layers.begin()));
+    }
     return layers;
 }
 
-WeightsView shortened(const WeightsView& weights, uint32_t context) {
+// A model of that one layer.
+WeightsView shortened(const WeightsView& weights, size_t layer) {
     WeightsView view = weights;
-    view.layers = layers_to_check(weights);
-    view.header.layers = static_cast<uint32_t>(view.layers.size());
-    view.header.context = context;
+    view.layers = {weights.layers[layer]};
+    view.layers.front().index = 0;
+    view.header.layers = 1;
+    view.header.context = kPositions;
     return view;
 }
 
@@ -80,8 +84,7 @@ class Side {
                              .context = {ids.first(position + 1), 1, {}, {}},
                              .drawn = &drawn_[i]});
         }
-        // The logits of the last four rows are drawn from; those of all would take long on a CPU.
-        const size_t skipped = count - std::min<uint32_t>(count, 4);
+        const size_t skipped = count - std::min(count, kDraws);
         engine_.step(rows, std::span(draws).subspan(skipped));
     }
     const Drawn& drawn(uint32_t row) const { return drawn_[row]; }
@@ -118,8 +121,35 @@ Result<void> same_draw(const Drawn& expected, const Drawn& found, const std::str
                                            std::to_string(expected.token)};
 }
 
-template <typename GpuSide, typename CpuSide>
-Result<void> compare(GpuSide& gpu, CpuSide& cpu, Side& gpu_side, Side& cpu_side, uint32_t vocab) {
+struct Operation {
+    const char* gave;
+    RowValues LayerPass::*values;
+};
+constexpr Operation kOperations[] = {
+    {"query", &LayerPass::q},       {"key", &LayerPass::k},
+    {"value", &LayerPass::v},       {"attention output", &LayerPass::a},
+    {"up", &LayerPass::u},          {"gate", &LayerPass::g},
+    {"layer output", &LayerPass::x}};
+
+// What the operations of the layer gave, for all rows of the step.
+Result<void> same_values(const CheckParts& parts, const LayerPass& cpu, const LayerPass& gpu,
+                         uint32_t rows) {
+    for (const Operation& operation : kOperations) {
+        const RowValues& expected = cpu.*operation.values;
+        const auto size = static_cast<size_t>(expected.size);
+        BITNETD_ASSIGN(float* const found, parts.device.host_array<float>(rows * size));
+        parts.device.download((gpu.*operation.values).values, found, rows * size * sizeof(float));
+        BITNETD_TRY(parts.device.wait(parts.timeout_ns));
+        for (uint32_t row = 0; row < rows; ++row) {
+            BITNETD_TRY(same_floats({expected.row(row), size}, {found + row * size, size},
+                                    operation.gave, place(row, rows)));
+        }
+    }
+    return {};
+}
+
+Result<void> compare(const CheckParts& parts, GpuEngine& gpu, TransformerEngine& cpu,
+                     Side& gpu_side, Side& cpu_side, uint32_t vocab) {
     std::vector<uint32_t> ids(kPositions);
     for (uint32_t i = 0; i < ids.size(); ++i)
         ids[i] = static_cast<uint32_t>(uint64_t{i + 1} * 2'654'435'761 % vocab);
@@ -127,13 +157,13 @@ Result<void> compare(GpuSide& gpu, CpuSide& cpu, Side& gpu_side, Side& cpu_side,
     for (const uint32_t rows : kSteps) {
         gpu_side.step(ids, first, rows);
         cpu_side.step(ids, first, rows);
-        for (uint32_t row = rows - std::min(rows, 4u); row < rows; ++row) {
+        BITNETD_TRY(same_values(parts, cpu.values(), gpu.values(), rows));
+        const std::string where = place(rows - 1, rows);
+        BITNETD_TRY(
+            same_floats(cpu.hidden_of(rows - 1), gpu.hidden_of(rows - 1), "hidden value", where));
+        BITNETD_TRY(same_floats(cpu.logits_of(rows - 1), gpu.logits_of(rows - 1), "logit", where));
+        for (uint32_t row = rows - std::min(rows, kDraws); row < rows; ++row) {
             BITNETD_TRY(same_draw(cpu_side.drawn(row), gpu_side.drawn(row), place(row, rows)));
-        }
-        for (const uint32_t row : {0u, rows - 1}) {
-            const std::string where = place(row, rows);
-            BITNETD_TRY(same_floats(cpu.hidden_of(row), gpu.hidden_of(row), "hidden value", where));
-            BITNETD_TRY(same_floats(cpu.logits_of(row), gpu.logits_of(row), "logit", where));
         }
         first += rows;
     }
@@ -160,7 +190,7 @@ Result<void> check(const CheckParts& parts, const WeightsView& on_device,
     TransformerEngine cpu(on_host, parts.table, parts.pool, layout, kRowsMax);
     Side gpu_side(*gpu, gpu_cache);
     Side cpu_side(cpu, cpu_cache);
-    return compare(*gpu, cpu, gpu_side, cpu_side, model.vocab);
+    return compare(parts, *gpu, cpu, gpu_side, cpu_side, model.vocab);
 }
 
 }  // namespace
@@ -168,15 +198,18 @@ Result<void> check(const CheckParts& parts, const WeightsView& on_device,
 Result<void> check_device(const CheckParts& parts) {
     // Of a model with a shorter context nothing beyond it is asked.
     if (parts.on_host.header.context < kPositions) return {};
-    const Device::Mark mark = parts.device.mark();
-    const WeightsView on_device = shortened(parts.on_device, kPositions);
-    const WeightsView on_host = shortened(parts.on_host, kPositions);
-    auto checked = check(parts, on_device, on_host);
-    parts.device.give_back(mark);
-    if (checked.ok() || checked.error().code != ErrorCode::kInternal) return checked;
-    return std::move(checked).error().within("self-check of " + parts.device.facts().name + " (" +
-                                             parts.device.facts().family + ") against the CPU's " +
-                                             parts.table.name);
+    for (const size_t layer : layers_to_check(parts.on_host)) {
+        const Device::Mark mark = parts.device.mark();
+        auto checked =
+            check(parts, shortened(parts.on_device, layer), shortened(parts.on_host, layer));
+        parts.device.give_back(mark);
+        if (checked.ok()) continue;
+        if (checked.error().code != ErrorCode::kInternal) return checked;
+        return std::move(checked).error().within(
+            "self-check of " + parts.device.facts().name + " (" + parts.device.facts().family +
+            ") against the CPU's " + parts.table.name + ", layer " + std::to_string(layer));
+    }
+    return {};
 }
 
 }  // namespace bitnetd::worker

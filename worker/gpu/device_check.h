@@ -1,7 +1,9 @@
 // The self-check of a GPU at start: what it computes of this very model, with the weights as they
 // were uploaded, is compared with what the CPU computes, bit for bit. One layer of each kind, steps
-// of one row, of a few and of many, all logits, and a draw at each place where one may be made.
-// What it takes of the device's memory it gives back. Before READY, main thread.
+// of one row, of a few and of many, logits, and a draw at each place where one may be made. What
+// every operation of a layer gave is compared by itself, since rounding to int8 hides most errors
+// of what is before it. What it takes of the device's memory it gives back. Before READY, main
+// thread.
 #pragma once
 
 #include <cstdint>

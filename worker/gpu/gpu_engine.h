@@ -50,6 +50,9 @@ class GpuEngine final : public Engine {
     // The logits [vocab] of one row of the last step. For tests.
     std::span<const float> logits_of(uint32_t row) noexcept;
 
+    // What the last layer of the last step left in its rows, in device memory. For the self-check.
+    const LayerPass& values() const { return *pass_; }
+
     // Queues the copy of a page: KvCache::Copy.
     void copy_page(std::byte* to, const std::byte* from, uint64_t bytes) noexcept;
 

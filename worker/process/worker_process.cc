@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "common/base/check.h"
 #include "common/config/exit_codes.h"
 #include "common/log/log.h"
 #include "shm/control/text_field.h"
@@ -67,6 +68,7 @@ int serve(uint32_t device_index, MakeWorker make) {
     const std::unique_ptr<Worker> worker = make(*link, device_index);
     if (auto failure = worker->start()) {
         log::error("worker_start_failed", {{"reason", failure->error.message}});
+        say_last_words(failure->error.message.c_str());  // for the supervisor, and so for /health
         return failure->code;
     }
     const ExitCode code = worker->run();

@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <vector>
 
+#include "common/base/fd.h"
 #include "common/base/result.h"
 #include "common/config/exit_codes.h"
 #include "common/config/params.h"
 #include "shm/control/child_link.h"
 #include "shm/segment/segment.h"
-#include "worker/kv/kv_arena.h"
 #include "worker/loop/step_loop.h"
 #include "worker/model/weights_view.h"
 

@@ -33,9 +33,10 @@ bool belongs_to(shm::Role role, Counter id) {
     return id >= Counter::kCpuNs || role == shm::Role::kSupervisor;
 }
 
-bool belongs_to(shm::Role role, Gauge id) {
-    if (id < Gauge::kKvPagesUsed) return role == shm::Role::kFrontend;
-    return id >= Gauge::kResidentBytes || role == shm::Role::kWorker;
+bool belongs_to(const shm::BoardView& board, Gauge id) {
+    if (id < Gauge::kKvPagesUsed) return board.role() == shm::Role::kFrontend;
+    if (id >= Gauge::kWeightsUploadedBytes) return board.device().starts_with("cuda");
+    return id >= Gauge::kResidentBytes || board.role() == shm::Role::kWorker;
 }
 
 MetricFamily family(const MetricText& text, MetricType type) {
@@ -69,7 +70,7 @@ void add_gauges(std::vector<MetricFamily>& out, const BoardSet& boards) {
         const auto id = static_cast<Gauge>(i);
         MetricFamily gauges = family(kGaugeTexts[i], MetricType::Gauge);
         boards.for_each([&](const shm::BoardView& board) {
-            if (!belongs_to(board.role(), id)) return;
+            if (!belongs_to(board, id)) return;
             add_gauge(gauges, labels_of(board), static_cast<double>(board.gauge(id)));
         });
         out.push_back(std::move(gauges));

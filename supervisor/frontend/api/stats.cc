@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/base/clock.h"
+#include "supervisor/frontend/api/gpu_figures.h"
 #include "supervisor/frontend/api/json_text.h"
 
 namespace bitnetd::frontend {
@@ -194,6 +195,7 @@ std::string render_devices(const ServerView& server) {
         std::string kernel_isa = {};  // the same for all workers of a device
         bool is_ready = false;
     };
+    const auto gpus = gpu_figures(server.boards);
     std::map<std::string, Device> devices;
     const auto models = models_by_worker(server);
     for (const auto& worker : server.dispatcher.workers()) {
@@ -223,6 +225,9 @@ std::string render_devices(const ServerView& server) {
              {"memory_available_bytes", is_cpu && memory ? Json(memory->available_bytes) : Json()},
              {"workers", std::move(device.workers)},
              {"models", std::move(device.models)}});
+        if (is_cpu) continue;
+        const auto gpu = gpus.find(id);
+        data.back().update(figures_json(gpu == gpus.end() ? GpuFigures{} : gpu->second));
     }
     const size_t total = data.size();
     return print({{"object", "list"}, {"data", std::move(data)}, {"total_count", total}});
@@ -246,7 +251,7 @@ std::string render_machine(const ServerView& server) {
                                              [](const shm::BoardView& board) {
                                                  return known(board.gauge(Gauge::kResidentBytes));
                                              })}}},
-                  {"gpu", nullptr}});
+                  {"gpu", gpus_json(server.boards)}});
 }
 
 }  // namespace bitnetd::frontend

@@ -91,6 +91,18 @@ Json full_status() {
             {"rollouts", Json::array()}};
 }
 
+TEST(StatusView, TellsWhatAGpuDoes) {
+    Json process = worker();
+    process["last_end"] = "";
+    EXPECT_EQ(process_notes(process), "");
+    process["gauges"] = {{"bitnet_gpu_memory_bytes", 85'900'000'000},
+                         {"bitnet_gpu_memory_used_bytes", 38'200'000'000},
+                         {"bitnet_gpu_temperature_celsius", 63},
+                         {"bitnet_gpu_power_milliwatts", 412'300},
+                         {"bitnet_gpu_utilisation_percent", 97}};
+    EXPECT_EQ(process_notes(process), "63 C, 412 W, 38.2 GB of 85.9 GB, 97 %");
+}
+
 TEST(StatusView, TellsWhatThereIs) {
     EXPECT_EQ(status_text(full_status()),
               "bitnetd 0.1.0, pid 800, up 1d 01:01, serving\n"

@@ -140,6 +140,37 @@ TEST_F(StatsTest, Devices) {
     EXPECT_EQ(get("/v1/devices")["data"][0]["status"], "starting");
 }
 
+TEST_F(StatsTest, FiguresOfAGpu) {
+    OtherBoard starting(shm::Role::kWorker, 1, 20, "cuda:0");
+    OtherBoard board(shm::Role::kWorker, 2, 21, "cuda:0");
+    auto writer = board.writer();
+    writer.set_gauge(Gauge::kGpuMemoryTotalBytes, 80'000);
+    writer.set_gauge(Gauge::kGpuMemoryUsedBytes, 30'000);
+    writer.set_gauge(Gauge::kGpuTemperature, 63);
+    writer.set_gauge(Gauge::kGpuPower, 412'500);
+    writer.set_gauge(Gauge::kGpuUtilisation, 97);
+    boards_.add(starting.view());
+    boards_.add(board.view());
+    const Json gpus = get("/v1/metrics")["gpu"]["devices"];
+    ASSERT_EQ(gpus.size(), 1u);
+    EXPECT_EQ(gpus[0]["id"], "cuda:0");
+    EXPECT_EQ(gpus[0]["memory_available_bytes"], 50'000);
+    EXPECT_EQ(gpus[0]["temperature_celsius"], 63);
+    EXPECT_EQ(gpus[0]["power_watts"], 412.5);
+    EXPECT_EQ(gpus[0]["utilisation"], 0.97);
+    EXPECT_EQ(gpus[0]["clock_hertz"], nullptr) << "the driver did not tell";
+    // More used than there is, as a hostile or dying writer has it.
+    writer.set_gauge(Gauge::kGpuMemoryUsedBytes, 90'000);
+    EXPECT_EQ(get("/v1/metrics")["gpu"]["devices"][0]["memory_available_bytes"], 0);
+    writer.set_state(shm::ProcessState::kDead, 2);
+    EXPECT_EQ(get("/v1/metrics")["gpu"]["devices"][0]["temperature_celsius"], nullptr);
+    const std::string text = send(Method::kGet, "/metrics").response->body;
+    EXPECT_NE(text.find("bitnet_gpu_power_milliwatts{"), std::string::npos);
+    EXPECT_EQ(text.find("bitnet_gpu_power_milliwatts{process=\"worker\",slot=\"0\""),
+              std::string::npos)
+        << "a worker on a CPU has none";
+}
+
 TEST_F(StatsTest, MachineAndItsProcesses) {
     const Json nothing = get("/v1/metrics");
     EXPECT_TRUE(nothing.contains("gpu"));
