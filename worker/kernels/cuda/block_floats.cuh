@@ -53,7 +53,7 @@ BITNETD_KERNEL(kBlockFloatsThreads)
 void block_floats_kernel(int32_t m, BITNETD_IN_PLACE Products products, BlockForm form,
                          const float* x, Finish how) {
     using View = TileView<kBits, kGroup>;
-    const Product product = product_of(products);
+    const Product& product = product_of(products);
     const int64_t n = product.w.rows;
     const int64_t k = product.w.columns;
     const int64_t j = int64_t{block_x()} * kBlockFloatsThreads + thread_index();

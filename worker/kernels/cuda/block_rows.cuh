@@ -77,7 +77,7 @@ void block_rows_kernel(int32_t m, BITNETD_IN_PLACE Products products, BlockForm 
                        Finish how) {
     using View = TileView<kBits, kGroup>;
     BITNETD_SHARED GroupTerms<kRows, kBlockRowsChunk * View::kGroups> terms;
-    const Product product = product_of(products);
+    const Product& product = product_of(products);
     if (block_x() * kStripeRows >= product.w.rows) return;
     const std::byte* const stripe = stripe_of(product.w, form, block_x());
     const int32_t tiles = product.w.columns / kTileColumns;

@@ -121,7 +121,7 @@ template <int kBits, int kGroup>
 BITNETD_KERNEL(kBlockTilesThreads)
 void block_tiles_kernel(int32_t m, BITNETD_IN_PLACE Products products, BlockForm form,
                         RoundedRows x, Finish how) {
-    const Product product = product_of(products);
+    const Product& product = product_of(products);
     const int32_t n = product.w.rows;
     if (block_x() * kBlockTilesOutputs >= n) return;
     const int32_t stripe = block_x() * 2 + warp_index() % 2;

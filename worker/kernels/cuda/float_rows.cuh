@@ -97,7 +97,7 @@ template <typename T, int kRows, int kOutputs, bool kPairs>
 BITNETD_KERNEL(kFloatRowsThreads)
 void float_rows_kernel(int32_t m, BITNETD_IN_PLACE Products products, const float* x, Finish how) {
     constexpr int kAhead = 8 / kOutputs;
-    const Product product = product_of(products);
+    const Product& product = product_of(products);
     const int64_t n = product.w.rows;
     const int64_t k = product.w.columns;
     const int64_t first_j = int64_t{block_x()} * (kFloatRowsSlots * kOutputs);

@@ -84,7 +84,7 @@ BITNETD_KERNEL(kFloatTilesThreads)
 void float_tiles_kernel(int32_t m, BITNETD_IN_PLACE Products products, const float* x, Finish how) {
     BITNETD_SHARED float x_tile[kFloatTile * kFloatTileStride];
     BITNETD_SHARED float w_tile[kFloatTile * kFloatTileStride];
-    const Product product = product_of(products);
+    const Product& product = product_of(products);
     const auto* w = reinterpret_cast<const T*>(product.w.data);
     const int64_t n = product.w.rows;
     const int64_t k = product.w.columns;

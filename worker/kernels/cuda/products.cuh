@@ -14,11 +14,9 @@ struct Products {
     Product of[kProductsMax];
 };
 
-// Block z's. By comparisons, since an index would take the products through local memory.
-BITNETD_DEVICE Product product_of(const Products& products) {
-    static_assert(kProductsMax == 3);
-    if (block_z() == 0) return products.of[0];
-    return block_z() == 1 ? products.of[1] : products.of[2];
+// Block z's, where the launch put it: `products` is BITNETD_IN_PLACE.
+BITNETD_DEVICE const Product& product_of(const Products& products) {
+    return products.of[block_z()];
 }
 
 // A sum gets its bias; then it is capped (SoftCap; 0: not), then stored or added to y.

@@ -133,7 +133,7 @@ BITNETD_DEVICE void finish_block(const int32_t (&sums)[Block::kGroups][Block::kC
 template <typename Block>
 BITNETD_KERNEL(kTernaryGemmThreads, kTernaryGemmBlocks)
 void ternary_gemm_kernel(int32_t m, BITNETD_IN_PLACE Products products, Rounded x, Store store) {
-    const Product& product = products.of[block_z()];
+    const Product& product = product_of(products);
     if (int64_t{block_x()} * Block::kBlockRows >= product.w.rows) return;
     wait_for_earlier_launches();
     const int32_t tiles = ternary_tiles(product.w.columns);

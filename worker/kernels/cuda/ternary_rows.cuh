@@ -71,7 +71,7 @@ template <int kColumns>
 BITNETD_KERNEL(kTernaryRowsThreads)
 void ternary_rows_kernel(int32_t m, BITNETD_IN_PLACE Products products, Rounded x, Store store) {
     constexpr int32_t kAhead = 4;
-    const Product& product = products.of[block_z()];
+    const Product& product = product_of(products);
     const int64_t first_j = int64_t{block_x()} * kTileRows;
     if (first_j >= product.w.rows) return;
     const int32_t tiles = ternary_tiles(product.w.columns);
