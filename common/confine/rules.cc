@@ -1,10 +1,13 @@
 #include "common/confine/rules.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -32,10 +35,8 @@ constexpr int kCommon[] = {
     SCMP_SYS(close),
     SCMP_SYS(fstat),
     SCMP_SYS(dup),
-    SCMP_SYS(fcntl),
     SCMP_SYS(poll),
     SCMP_SYS(ppoll),
-    SCMP_SYS(sendmsg),
     SCMP_SYS(recvmsg),
     SCMP_SYS(getsockopt),
     SCMP_SYS(munmap),
@@ -78,23 +79,28 @@ constexpr int kCommon[] = {
 // Sizes the memfds it was given.
 constexpr int kLoader[] = {SCMP_SYS(ftruncate)};
 
-// Pins its threads and binds its memory.
+// Binds its memory.
 constexpr int kWorker[] = {
-    SCMP_SYS(sched_setaffinity), SCMP_SYS(mbind),         SCMP_SYS(get_mempolicy),
-    SCMP_SYS(set_mempolicy),     SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl),
-    SCMP_SYS(epoll_wait),        SCMP_SYS(epoll_pwait),   SCMP_SYS(timerfd_create),
-    SCMP_SYS(timerfd_settime),
+    SCMP_SYS(mbind),         SCMP_SYS(get_mempolicy),  SCMP_SYS(set_mempolicy),
+    SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl),      SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait),   SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime),
 };
 
 // Accepts on the listening sockets it was given, and runs libuv's loop.
 constexpr int kFrontend[] = {
     SCMP_SYS(accept),         SCMP_SYS(accept4),         SCMP_SYS(getsockname),
-    SCMP_SYS(getpeername),    SCMP_SYS(setsockopt),      SCMP_SYS(shutdown),
-    SCMP_SYS(sendto),         SCMP_SYS(recvfrom),        SCMP_SYS(listen),
+    SCMP_SYS(getpeername),    SCMP_SYS(shutdown),        SCMP_SYS(recvfrom),
     SCMP_SYS(epoll_create1),  SCMP_SYS(epoll_ctl),       SCMP_SYS(epoll_wait),
     SCMP_SYS(epoll_pwait),    SCMP_SYS(eventfd2),        SCMP_SYS(pipe2),
     SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime),
 };
+
+// Not the owner of a descriptor and the signal it gets: with those a process could kill others.
+constexpr int kFcntl[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,     F_SETFD,
+                          F_GETFL, F_SETFL,         F_ADD_SEALS, F_GET_SEALS};
+
+// Of accepted connections (http/server.cc).
+constexpr int kTcpOptions[] = {TCP_NODELAY, TCP_USER_TIMEOUT};
 
 // Tried first by libraries that know another way when they are missing.
 constexpr int kMissing[] = {SCMP_SYS(clone3), SCMP_SYS(statx), SCMP_SYS(epoll_pwait2),
@@ -154,6 +160,10 @@ void add_common(Rules& rules) {
     const auto self = static_cast<uint64_t>(getpid());
     rules.allow_if(SCMP_SYS(tgkill), {equal(0, self)});
     rules.allow_if(SCMP_SYS(kill), {equal(0, self)});
+    for (const int command : kFcntl)
+        rules.allow_if(SCMP_SYS(fcntl), {equal(1, static_cast<uint64_t>(command))});
+    // With MSG_FASTOPEN a socket is connected to anywhere by what is sent.
+    rules.allow_if(SCMP_SYS(sendmsg), {masked(2, MSG_FASTOPEN, 0)});
     // Standard error alone is replaced: log files are rotated.
     rules.allow_if(SCMP_SYS(dup3), {equal(1, STDERR_FILENO), equal(2, 0)});
     // Reads limits, of this process.
@@ -176,10 +186,29 @@ void add_memory(Rules& rules, Profile profile) {
 
 // The driver is asked by ioctl on the device files that were opened before. Standard input, output
 // and error may be a terminal, whose requests can type for its user, so only descriptors of 4 and
-// more are allowed: those with any higher bit set (the kernel looks at the low 32).
+// more are allowed: those with any higher bit set (the kernel looks at the low 32). Requests to
+// sockets have bit 15, where those to devices have a letter: FIOSETOWN sends signals to others.
 void add_device_calls(Rules& rules) {
-    for (unsigned bit = 2; bit < 20; ++bit)
-        rules.allow_if(SCMP_SYS(ioctl), {masked(0, uint64_t{1} << bit, uint64_t{1} << bit)});
+    constexpr uint64_t kSocketRequest = 0x8000;
+    for (unsigned bit = 2; bit < 20; ++bit) {
+        rules.allow_if(SCMP_SYS(ioctl), {masked(0, uint64_t{1} << bit, uint64_t{1} << bit),
+                                         masked(1, kSocketRequest, 0)});
+    }
+}
+
+void add_worker_calls(Rules& rules) {
+    rules.allow(kWorker);
+    rules.allow_if(SCMP_SYS(sched_setaffinity), {equal(0, 0)});  // pins its own threads
+}
+
+void add_frontend_calls(Rules& rules) {
+    rules.allow(kFrontend);
+    rules.allow_if(SCMP_SYS(ioctl), {equal(1, FIONBIO)});  // libuv: on accepted sockets
+    rules.allow_if(SCMP_SYS(sendto), {masked(3, MSG_FASTOPEN, 0)});
+    for (const int option : kTcpOptions) {
+        rules.allow_if(SCMP_SYS(setsockopt),
+                       {equal(1, IPPROTO_TCP), equal(2, static_cast<uint64_t>(option))});
+    }
 }
 
 }  // namespace
@@ -196,15 +225,14 @@ Result<void> add_rules(scmp_filter_ctx filter, Profile profile) {
             rules.allow(kLoader);
             break;
         case Profile::kWorker:
-            rules.allow(kWorker);
+            add_worker_calls(rules);
             break;
         case Profile::kGpuWorker:
-            rules.allow(kWorker);
+            add_worker_calls(rules);
             add_device_calls(rules);
             break;
         case Profile::kFrontend:
-            rules.allow(kFrontend);
-            rules.allow_if(SCMP_SYS(ioctl), {equal(1, FIONBIO)});  // libuv: on accepted sockets
+            add_frontend_calls(rules);
             break;
     }
     return rules.result();
