@@ -22,6 +22,7 @@
 #include "common/config/kv_type.h"
 #include "common/config/params.h"
 #include "common/log/log.h"
+#include "tests/support/bench/cpu_model.h"
 #include "tests/support/bench/model_runs.h"
 #include "tests/support/bench/random_model.h"
 #include "tests/support/bench/timed_kernels.h"
@@ -162,9 +163,9 @@ struct Bench {
     worker::ThreadPool& pool;
     MachineLimits limits;  // as last measured
 
-    Result<std::unique_ptr<ModelRunner>> runner(const ModelRun& run, KvType kv_type,
-                                                const kernels::KernelTable& table) const {
-        return ModelRunner::create(
+    Result<std::unique_ptr<CpuModel>> model(const ModelRun& run, KvType kv_type,
+                                            const kernels::KernelTable& table) const {
+        return CpuModel::create(
             weights, {.kernels = table,
                       .pool = pool,
                       .kv_type = kv_type,
@@ -182,8 +183,8 @@ struct Bench {
 Result<json> divide(const Bench& bench, const ModelRun& run, KvType kv_type,
                     const kernels::KernelTable& table) {
     const kernels::KernelTable timed = timed_kernels(table);
-    BITNETD_ASSIGN(auto runner, bench.runner(run, kv_type, timed));
-    BITNETD_ASSIGN(const auto shares, divide_run(*runner, run, bench.pool.threads()));
+    BITNETD_ASSIGN(const auto model, bench.model(run, kv_type, timed));
+    BITNETD_ASSIGN(const auto shares, divide_run(model->runner(), run, bench.pool.threads()));
     json out = json::object();
     double rest = 1;
     std::printf("    ");
@@ -203,10 +204,10 @@ Result<json> measure(Bench& bench, const ModelRun& run, KvType kv_type,
     double others = 0;
     std::string ternary_ways;
     {
-        BITNETD_ASSIGN(auto runner, bench.runner(run, kv_type, table));
-        ternary_ways = runner->ternary_ways();
+        BITNETD_ASSIGN(const auto model, bench.model(run, kv_type, table));
+        ternary_ways = model->ternary_ways();
         const OtherLoad load;
-        BITNETD_ASSIGN(times, time_run(*runner, run, options.repeat));
+        BITNETD_ASSIGN(times, time_run(model->runner(), run, options.repeat));
         others = load.share();
     }
     const MachineLimits before = std::exchange(bench.limits, measure_machine(bench.pool, 3));

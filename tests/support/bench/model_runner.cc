@@ -1,41 +1,24 @@
 #include "tests/support/bench/model_runner.h"
 
 #include <string>
-#include <utility>
 
-#include "tests/support/bench/packed_file.h"
+#include "common/base/check.h"
 #include "tests/support/bench/random_weights.h"
-#include "worker/model/ternary_choice.h"
 
 namespace bitnetd::bench {
 
-using worker::KvLayout;
-
-Result<std::unique_ptr<ModelRunner>> ModelRunner::create(std::span<const std::byte> weights,
-                                                         const Options& options) {
-    std::unique_ptr<ModelRunner> out(new ModelRunner(options));
-    BITNETD_ASSIGN(out->weights_,
-                   worker::open_weights(weights, options.block_inputs, options.bf16_inputs));
-    BITNETD_TRY(worker::check_table(out->weights_, options.kernels));
-    shm::WeightsHeader& model = out->weights_.header;
-    model.tuning = worker::measure_ternary_ways(out->weights_, options.kernels);
-    out->ternary_ways_ = worker::TernaryChoice(options.kernels, model.tuning).text();
-    if (options.positions > model.context) {
-        return invalid("sequences of " + std::to_string(options.positions) +
+Result<uint64_t> arena_bytes(const worker::KvLayout& layout, const shm::WeightsHeader& model,
+                             uint32_t sequences, uint32_t positions) {
+    if (positions > model.context) {
+        return invalid("sequences of " + std::to_string(positions) +
                        " ids, and the model has a context of " + std::to_string(model.context));
     }
-    const KvLayout layout({model.layers, model.kv_heads, model.head_dim, options.kv_type});
-    const uint64_t pages = layout.sequence_pages(options.positions) * options.sequences;
-    BITNETD_ASSIGN(out->arena_, make_arena(pages * layout.page_bytes()));
-    out->cache_ = std::make_unique<worker::KvCache>(layout, out->arena_.mutable_view(),
-                                                    options.sequences, options.positions);
-    for (uint32_t slot = 0; slot < options.sequences; ++slot) {
-        if (!out->cache_->pages().grow(slot, options.positions)) return invalid("too few KV pages");
-    }
-    out->engine_ = std::make_unique<worker::TransformerEngine>(
-        out->weights_, options.kernels, options.pool, out->cache_->layout(), options.step_tokens);
-    out->drawn_.resize(options.sequences);
-    return out;
+    return layout.sequence_pages(positions) * sequences * layout.page_bytes();
+}
+
+ModelRunner::ModelRunner(const Parts& parts) : parts_(parts), drawn_(parts.sequences) {
+    for (uint32_t slot = 0; slot < parts.sequences; ++slot)
+        BITNETD_CHECK(parts.cache.pages().grow(slot, parts.positions));
 }
 
 void ModelRunner::begin(uint32_t count, uint32_t ids) {
@@ -43,9 +26,9 @@ void ModelRunner::begin(uint32_t count, uint32_t ids) {
     prompt_ids_ = ids;
     ids_.assign(count, {});
     for (std::vector<uint32_t>& sequence : ids_) {
-        sequence.reserve(options_.positions);
+        sequence.reserve(parts_.positions);
         while (sequence.size() < ids)
-            sequence.push_back(static_cast<uint32_t>(random.next() % weights_.header.vocab));
+            sequence.push_back(static_cast<uint32_t>(random.next() % parts_.model.vocab));
     }
 }
 
@@ -54,7 +37,7 @@ Result<void> ModelRunner::prefill() {
         for (uint32_t position = 0; position < prompt_ids_; ++position) {
             add_row(sequence, position);
             if (position + 1 == prompt_ids_) add_draw(sequence);
-            if (rows_.size() == options_.step_tokens) BITNETD_TRY(step());
+            if (rows_.size() == parts_.step_tokens) BITNETD_TRY(step());
         }
     }
     return rows_.empty() ? Result<void>() : step();
@@ -75,7 +58,7 @@ void ModelRunner::repeat_layers(uint32_t steps) {
     for (uint32_t i = steps; i > 0; --i) {
         for (uint32_t sequence = 0; sequence < ids_.size(); ++sequence)
             add_row(sequence, static_cast<uint32_t>(ids_[sequence].size()) - 1 - i);
-        engine_->step(rows_, {});
+        parts_.engine.step(rows_, {});
         rows_.clear();
     }
 }
@@ -86,21 +69,22 @@ void ModelRunner::rewind(uint32_t count) {
 }
 
 void ModelRunner::add_row(uint32_t sequence, uint32_t position) {
-    rows_.push_back({ids_[sequence][position], position, cache_->table(sequence)});
+    rows_.push_back({ids_[sequence][position], position, parts_.cache.table(sequence)});
 }
 
 void ModelRunner::add_draw(uint32_t sequence) {
+    const std::span<const uint32_t> end_ids(parts_.model.end_ids, parts_.model.end_id_count);
     draws_.push_back({.row = static_cast<uint32_t>(rows_.size()) - 1,
                       .is_score = false,
                       .known_token = 0,
                       .params = &greedy_,
-                      .context = {ids_[sequence], prompt_ids_, {}, weights_.end_ids()},
+                      .context = {ids_[sequence], prompt_ids_, {}, end_ids},
                       .drawn = &drawn_[sequence]});
     drawing_.push_back(sequence);
 }
 
 Result<void> ModelRunner::step() {
-    engine_->step(rows_, draws_);
+    parts_.engine.step(rows_, draws_);
     for (const uint32_t sequence : drawing_) {
         if (!drawn_[sequence].valid) {
             return Error{ErrorCode::kInternal,
