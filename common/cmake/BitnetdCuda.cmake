@@ -58,3 +58,15 @@ function(bitnetd_cuda_kernels name folder)
     endif()
     target_link_libraries(${name} PUBLIC CUDA::cudart_static)
 endfunction()
+
+# bitnetd_gpu_tests(NAME FOLDER TIMEOUT_S DEPS...): the tests of FOLDER, which another program runs over
+# the emulation, on a real GPU, with the label cuda; where there is none they say that they are skipped.
+function(bitnetd_gpu_tests name folder timeout_s)
+    file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc)
+    add_executable(${name} ${sources} tests/support/gpu/on_gpu.cc)
+    target_link_libraries(${name} PRIVATE bitnetd_flags ${ARGN} CUDA::cudart_static GTest::gtest
+        GTest::gtest_main)
+    add_test(NAME cuda/${name} COMMAND ${name})
+    set_tests_properties(cuda/${name} PROPERTIES LABELS cuda TIMEOUT ${timeout_s}
+        SKIP_REGULAR_EXPRESSION "no GPU: ")
+endfunction()

@@ -33,7 +33,7 @@ enum class MessageType : uint16_t {
                      //                             the peer's board
     kPeerGone = 8,   // PeerGoneMessage: fence it: read its ring to the end once, unmap
     kWeights = 9,    // ModelMessage           fds: weights (sealed)                   -> worker
-    kKvArena = 10,   // KvArenaMessage         fds: KV arena                           -> worker
+    kKvArena = 10,   // KvArenaMessage         fds: KV arena                           -> CPU worker
     kStart = 11,     // nothing: all of the above is complete
     kDrain = 12,     // finish what you have, take nothing new, then exit with kExitOk
     kLoad = 13,      // LoadMessage            fds: weights, vocabulary                -> loader

@@ -190,16 +190,19 @@ void Supervisor::note_ready() {
     const ChildTable& table = fleet_.table();
     const bool settled =
         models_.count(ModelState::kWaiting) == 0 && models_.count(ModelState::kLoading) == 0;
-    const size_t workers = table.serving(shm::Role::kWorker).size();
-    if (was_ready_ || !settled || workers == 0 || !table.all_ready(shm::Role::kWorker) ||
-        !table.all_ready(shm::Role::kFrontend)) {
+    std::vector<uint64_t> served;
+    for (const auto& model : models_.models()) {
+        if (model->is_loaded()) served.push_back(model->key);
+    }
+    if (was_ready_ || !shutdown_.serving() || !settled || served.empty() ||
+        !table.workers_settled(served) || !table.all_ready(shm::Role::kFrontend)) {
         return;
     }
     was_ready_ = true;
     const uint64_t elapsed_ms = (monotonic_ns() - started_ns_) / kNsPerMs;
     log::info("ready", {{"seconds", static_cast<double>(elapsed_ms) / 1000},
                         {"models", models_.count(ModelState::kLoaded)},
-                        {"workers", workers},
+                        {"workers", table.serving(shm::Role::kWorker).size()},
                         {"frontends", table.serving(shm::Role::kFrontend).size()}});
     systemd::ready(status_line());
     save_state();

@@ -24,6 +24,7 @@ void Supervisor::on_process_ready(Slot& slot) {
 void Supervisor::on_process_gone(Slot& slot, const Verdict& verdict) {
     rollouts_.on_process_gone(slot, verdict);
     update_health();
+    note_ready();
     count_the_living();
 }
 

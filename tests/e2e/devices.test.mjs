@@ -27,11 +27,6 @@ beforeEach(() => deviceIs('well'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const start = (...flags) => Server.start(['--server.gpu=cuda:0', ...flags], { bin: folder });
-const startWithoutGpu = async () => {
-  const server = await Server.start(['--server.gpu=cuda:0'], { bin: folder, waitReady: false });
-  await server.event((e) => e.event === 'worker_attached' && e.device === 'cpu:0');
-  return server;
-};
 const gpuReady = (server, from = 0) => server.event(
   (e) => e.event === 'worker_ready' && e.device === 'cuda:0' && e.role === 'bitnetd', from);
 const health = async (server) => JSON.parse((await request(server, 'GET', '/health')).text);
@@ -142,7 +137,7 @@ for (const [state, exit, reason] of [
 ]) {
   test(`a GPU that is refused at the start says why: ${state}`, async () => {
     deviceIs(state);
-    const server = await startWithoutGpu();
+    const server = await start();
     try {
       const failed = await server.event((e) => e.event === 'worker_start_failed');
       assert.match(failed.reason, reason);

@@ -76,6 +76,20 @@ bool ChildTable::all_ready(shm::Role role) const {
     });
 }
 
+bool ChildTable::workers_settled(const std::vector<uint64_t>& model_keys) const {
+    const auto is_ready = [](const Slot& slot) { return slot.process && slot.process->ready; };
+    const auto is_settled = [&](const auto& slot) {
+        return !slot->serves() || is_ready(*slot) || slot->recovering;
+    };
+    const auto is_served = [&](uint64_t key) {
+        return std::any_of(workers_.begin(), workers_.end(), [&](const auto& slot) {
+            return slot->serves() && slot->model_key == key && is_ready(*slot);
+        });
+    };
+    return std::all_of(workers_.begin(), workers_.end(), is_settled) &&
+           std::all_of(model_keys.begin(), model_keys.end(), is_served);
+}
+
 bool ChildTable::has_worker_of(uint64_t model_key) const {
     return std::any_of(workers_.begin(), workers_.end(), [model_key](const auto& slot) {
         return slot->process != nullptr && slot->process->model_key == model_key;

@@ -37,6 +37,9 @@ class ChildTable {
     size_t running(shm::Role role) const;
     // Every slot that serves has a process that is ready.
     bool all_ready(shm::Role role) const;
+    // Every worker that serves is ready or has failed, and each of these models has a ready one:
+    // nobody need wait for a device that does not work.
+    bool workers_settled(const std::vector<uint64_t>& model_keys) const;
     // Some process computes this model, whatever its slot is used for.
     bool has_worker_of(uint64_t model_key) const;
 

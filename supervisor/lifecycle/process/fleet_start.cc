@@ -78,7 +78,7 @@ Result<void> Fleet::start_process(Slot& slot) {
     if (slot.role == shm::Role::kWorker) {
         if (owner_.model_of(slot.model_key) == nullptr) return invalid("its model is gone");
         BITNETD_TRY(check_program_for(*slot.build->programs, slot.device));
-        BITNETD_TRY(make_kv_arena(slot));
+        if (!is_gpu(slot.device)) BITNETD_TRY(make_kv_arena(slot));  // a GPU has memory of its own
         process->device = slot.device;
         process->model_key = slot.model_key;
         process->is_canary = slot.is_canary;
@@ -118,8 +118,10 @@ void Fleet::send_setup(Slot& slot, Process& process) {
         const Model& model = *owner_.model_of(slot.model_key);
         const int weights[] = {model.weights.get()};
         child.send(shm::MessageType::kWeights, model.message, weights);
-        const int arena[] = {slot.kv_arena.get()};
-        child.send(shm::MessageType::kKvArena, shm::KvArenaMessage{slot.kv_bytes}, arena);
+        if (slot.kv_arena) {
+            const int arena[] = {slot.kv_arena.get()};
+            child.send(shm::MessageType::kKvArena, shm::KvArenaMessage{slot.kv_bytes}, arena);
+        }
     } else {
         table_.for_each([&](Slot& other) {
             if (&other == &slot) return;  // it has its own already
