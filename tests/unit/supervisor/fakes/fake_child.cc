@@ -6,7 +6,9 @@
 // A test gives orders by signal: USR1 hang in a step (worker) or stop the heartbeat (frontend),
 // USR2 send a message that is not a child's to send, HUP fail a check. BITNETD_FAKE_LOADER chooses
 // what the loader does; BITNETD_FAKE_WORKER=exit makes every worker exit before READY, =silent
-// never say READY, =stops makes USR1 stop it (SIGSTOP) in the step that hangs.
+// never say READY, =stops makes USR1 stop it (SIGSTOP) in the step that hangs. Roles that
+// BITNETD_FAKE_HOSTILE names are hostile_child.h, drawn from BITNETD_FAKE_SEED and the incarnation;
+// a loader is it for models named "hostile-SEED".
 #include <dirent.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -29,6 +31,7 @@
 #include "shm/abi/weights_abi.h"
 #include "shm/control/child_link.h"
 #include "shm/control/text_field.h"
+#include "tests/unit/supervisor/fakes/hostile_child.h"
 
 namespace bitnetd {
 namespace {
@@ -115,8 +118,15 @@ shm::ModelFacts facts_of(uint64_t file_bytes, uint64_t weights_bytes) {
     return facts;
 }
 
-int fake_loader() {
+constexpr std::string_view kHostileModel = "hostile-";
+
+// `model`: what clients call what it loads.
+int fake_loader(std::string_view model) {
     shm::Channel channel{Fd(shm::kControlFd)};
+    if (model.starts_with(kHostileModel)) {
+        HostileChild(channel, std::strtoull(model.data() + kHostileModel.size(), nullptr, 10))
+            .live(nullptr, false);
+    }
     const uint64_t deadline = monotonic_ns() + kStartTimeoutMs * kNsPerMs;
     auto settings = channel.wait(deadline);
     auto order = channel.wait(deadline);
@@ -239,6 +249,11 @@ int fake_process(shm::Role role) {
         log::error("fake_start_failed", {{"error", link.error().message}});
         return kExitProtocol;
     }
+    if (environment("BITNETD_FAKE_HOSTILE").find(shm::to_string(role)) != std::string::npos) {
+        const uint64_t seed = std::strtoull(environment("BITNETD_FAKE_SEED").c_str(), nullptr, 10);
+        HostileChild(link->channel(), seed + link->incarnation())
+            .live(&*link, role == shm::Role::kFrontend);
+    }
     const std::string how = environment("BITNETD_FAKE_WORKER");
     if (role == shm::Role::kWorker && how == "exit") return kExitSelfCheck;
     for (const shm::Message& message : link->take_setup())
@@ -276,7 +291,8 @@ int main(int argc, char** argv) {
     const std::string_view name = path.substr(path.rfind('/') + 1);
     log::init(name, log::Level::kInfo, log::Format::kJson);
     if (name == "spawn-probe") return spawn_probe(argc > 1 ? argv[1] : "0");
-    if (name == "bitnetd-loader") return fake_loader();
+    // bitnetd-loader --model ID
+    if (name == "bitnetd-loader") return fake_loader(argc > 2 ? argv[2] : "");
     if (name == "bitnetd-worker") return fake_process(shm::Role::kWorker);
     if (name == "bitnetd-frontend") return fake_process(shm::Role::kFrontend);
     return kExitUsage;
