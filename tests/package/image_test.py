@@ -17,7 +17,7 @@ import tempfile
 
 from debian import CACHE, CLEAN, need_root_and_debootstrap, unpack_minimal
 from debs import build_deb
-from machine import first_process
+from machine import first_process, need_nspawn
 from steps import Failed, Steps, check, run, skip, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -40,9 +40,13 @@ class Test:
         base = self._scratch / "base"
         base.mkdir()
         unpack_minimal(base)
-        name = self.buildah("from", "scratch").splitlines()[-1]
-        self.buildah("add", "--quiet", name, str(base), "/")
-        self.buildah("commit", "--quiet", "--rm", name, "localhost/debian")
+        need_nspawn(base)
+        try:
+            name = self.buildah("from", "scratch").splitlines()[-1]
+            self.buildah("add", "--quiet", name, str(base), "/")
+            self.buildah("commit", "--quiet", "--rm", name, "localhost/debian")
+        except Failed as error:  # nothing of ours is in it yet
+            skip(f"buildah cannot make an image here: {error}")
         shutil.rmtree(base)
         # What the Dockerfile names of the tree, and the package: nothing is compiled again.
         context = self._scratch / "context"
@@ -128,9 +132,8 @@ class Test:
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # somebody's patience ended: clean up all the same
     need_root_and_debootstrap()
-    for tool in ("buildah", "systemd-nspawn", "nsenter"):
-        if shutil.which(tool) is None:
-            skip(f"{tool} is not there (apt-get install buildah systemd-container util-linux)")
+    if shutil.which("buildah") is None:
+        skip("buildah is not there (apt-get install buildah)")
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="image-", dir=CACHE) as scratch:
         try:

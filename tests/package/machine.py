@@ -24,6 +24,20 @@ def first_process(nspawn):
     return None
 
 
+def need_nspawn(root):
+    """Skips where systemd-nspawn cannot run anything in `root`: in a chroot, for one, or in a container
+    that may not mount."""
+    for tool in ("systemd-nspawn", "nsenter"):
+        if shutil.which(tool) is None:
+            skip(f"{tool} is not there (apt-get install systemd-container util-linux)")
+    try:
+        run("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--directory", str(root), "--private-network",
+            "--link-journal=no", "--resolv-conf=off", "--timezone=off", "--console=pipe", "true", env=CLEAN,
+            stdin=subprocess.DEVNULL)
+    except Failed as error:
+        skip(f"systemd-nspawn cannot start a guest here: {error}")
+
+
 class _OwnCgroup:
     """Where nobody runs systemd (a container, a small virtual machine), systemd-nspawn puts the guest
     beside itself: so it gets a control group of its own first, in each hierarchy that systemd uses."""
@@ -47,9 +61,6 @@ class _OwnCgroup:
 class Machine:
     def __init__(self, deb, depends):
         need_root_and_debootstrap()
-        for tool in ("systemd-nspawn", "nsenter"):
-            if shutil.which(tool) is None:
-                skip(f"{tool} is not there (apt-get install systemd-container util-linux)")
         CACHE.mkdir(parents=True, exist_ok=True)
         self._scratch = tempfile.TemporaryDirectory(prefix="machine-", dir=CACHE)
         self.root = pathlib.Path(self._scratch.name) / "root"
@@ -57,6 +68,7 @@ class Machine:
         self._nspawn = None
         self._cgroup = _OwnCgroup(f"bitnetd-package-{os.getpid()}")
         unpack_with(self.root, PACKAGES, deb, depends)
+        need_nspawn(self.root)
 
     def boot(self):
         command = ["systemd-nspawn", "--quiet", "--boot", "--directory", str(self.root), "--private-network",
