@@ -111,8 +111,10 @@ test('a single worker killed in mid-stream is replaced and the stream goes on', 
 // --- a request that kills ------------------------------------------------------------------------
 
 // Longer than what the streams ask, so that it is known in a ring by its length, and long in its prompt
-// at 16 rows a step.
-const poison = { prompt: 'Once upon a time there was a big red ball. '.repeat(25), temperature: 0, max_tokens: 50 };
+// and its answer at 16 rows a step: somebody looks at what workers compute before it is over.
+const poison = {
+  prompt: 'Once upon a time there was a big red ball. '.repeat(25), temperature: 0, max_tokens: 200, ignore_eos: true,
+};
 const poisonTokensMin = 200;
 
 async function dump(server) {
