@@ -94,8 +94,9 @@ void Supervisor::arm_deadline() {
         return;
     }
     const uint64_t now = monotonic_ns();
-    // Rounded up, so that the timer does not fire just before the deadline and spin.
-    deadline_timer_->start(next > now ? (next - now) / kNsPerMs + 1 : 0);
+    // Rounded up, so that the timer does not fire just before the deadline and spin. Never 0: libuv
+    // runs timers until none is due, and nothing else before that.
+    deadline_timer_->start(next > now ? (next - now) / kNsPerMs + 1 : 1);
 }
 
 void Supervisor::on_terminate() {

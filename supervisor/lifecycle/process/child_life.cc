@@ -32,6 +32,7 @@ void ChildLife::on_drain(uint64_t deadline_ns) {
 
 void ChildLife::on_channel_closed(uint64_t now_ns) {
     mute_ = true;
+    if (phase_ == ChildPhase::kKilling) return;  // there is no more to do than to wait
     deadline_ns_ = std::min(deadline_ns_, now_ns + limits_.grace_ns);
 }
 

@@ -69,6 +69,19 @@ TEST(ChildLife, ClosedChannelIsForgivenToTheDyingOnly) {
     EXPECT_STREQ(life.fault(), "closed_control_socket");
 }
 
+// Closing its socket is part of its end, which may take longer than any grace: a GPU's memory is
+// given back then. Whoever waits for it waits without a deadline.
+TEST(ChildLife, ClosedChannelOfAKilledOneIsNoNews) {
+    ChildLife life(kLimits, 0);
+    life.on_ready();
+    life.dismiss();
+    EXPECT_EQ(life.due_signal(10), SIGKILL);
+    life.on_channel_closed(20);
+    EXPECT_EQ(life.deadline_ns(), UINT64_MAX);
+    EXPECT_EQ(life.due_signal(5000), 0);
+    EXPECT_EQ(life.fault(), nullptr);
+}
+
 TEST(ChildLife, DismissedIsKilledWithoutBlame) {
     ChildLife life(kLimits, 0);
     life.dismiss();
