@@ -40,11 +40,11 @@ class ControlListener::Reply final : public CommandReply {
         message.failed = failed ? 1 : 0;
         shm::set_field(message.text, text);
         Session& session = *session_;
+        ControlListener& listener = *listener_;
         detach();
         session.reply.reset();  // this object may end here
         session.deadline->start(kControlSessionMs);
-        listener_->after_send(session,
-                              session.channel.send(shm::MessageType::kCommandEnd, message));
+        listener.after_send(session, session.channel.send(shm::MessageType::kCommandEnd, message));
     }
 
   private:
