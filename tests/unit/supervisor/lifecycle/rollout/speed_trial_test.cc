@@ -27,6 +27,7 @@ class SpeedTrialTest : public testing::Test {
         shm::BoardIdentity identity{};
         identity.role = shm::Role::kWorker;
         identity.incarnation = incarnation;
+        identity.device = device;
         auto board = BoardHold::make(identity, nullptr);
         EXPECT_TRUE(board.ok());
         slot.process->board = std::move(*board);
