@@ -2,7 +2,8 @@
 // Method: as model_bench.cc, on a GPU: a model file of the asked shape with random weights is
 //       packed by the loader's code, uploaded as the worker does, and run by the real engine with
 //       its graphs and greedy draws. Figures are medians. The limits are measured before and after
-//       each run (gpu_limits.h). Without a GPU it says so and measures nothing.
+//       each run (gpu_limits.h). A large output matrix counts as its eight-bit screen, as on a CPU,
+//       though a GPU reads all of it. Without a GPU it says so and measures nothing.
 //       bench_gpu --shape 2b4t --run tg128,pp512,b512; --help has the rest
 #include <sys/mman.h>
 

@@ -123,6 +123,7 @@ void RolloutRunner::set_canary(shm::CanaryStage stage, SlotId worker) {
         stage_admitted_ = admitted();
     }
     const Slot& slot = worker_slot(worker);
+    const uint64_t before = canary_.worker;
     canary_.rollout = base_.number;
     canary_.worker = slot.process ? slot.process->incarnation : 0;
     canary_.model_key = slot.model_key;
@@ -131,7 +132,9 @@ void RolloutRunner::set_canary(shm::CanaryStage stage, SlotId worker) {
     canary_.permille = static_cast<uint32_t>(copies ? params.rollout_canary_copies_permille
                                                     : params.rollout_canary_share_permille);
     canary_.must_equal = rollout_ && rollout_->plan().must_equal ? 1 : 0;
-    if (begins) speeds_.begin(fleet_.table(), canary_.worker, canary_.baseline_key);
+    // One that was killed and came back is tried anew.
+    if (begins || canary_.worker != before)
+        speeds_.begin(fleet_.table(), canary_.worker, canary_.baseline_key);
     fleet_.table().tell_frontends(shm::MessageType::kCanary, canary_);
 }
 
