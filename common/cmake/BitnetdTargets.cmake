@@ -49,13 +49,20 @@ function(bitnetd_manual folder)
     add_custom_target(manual ALL DEPENDS ${pages})
 endfunction()
 
+# What tests do to memory is told by what they call; races are between their own threads, too.
+set(bitnetd_tests_unsanitized OFF)
+if(BITNETD_SANITIZE MATCHES address AND NOT BITNETD_FUZZ)
+    set(bitnetd_tests_unsanitized ON)
+endif()
+
 # All tests share the headers that most of them include: compiling costs more than running them.
 add_library(test_headers OBJECT tests/support/precompiled.cc)
 target_link_libraries(test_headers PRIVATE bitnetd_flags GTest::gtest)
 target_compile_definitions(test_headers PRIVATE BITNETD_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     BITNETD_BINARY_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
 target_compile_options(test_headers PRIVATE -fPIE ${bitnetd_test_options})  # as programs are
-set_target_properties(test_headers PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+set_target_properties(test_headers PROPERTIES POSITION_INDEPENDENT_CODE OFF
+    BITNETD_UNSANITIZED ${bitnetd_tests_unsanitized})
 target_precompile_headers(test_headers PRIVATE <gtest/gtest.h> <algorithm> <chrono> <filesystem>
     <fstream> <functional> <map> <memory> <nlohmann/json.hpp> <optional> <random> <set> <sstream> <string>
     <thread> <vector>)
@@ -77,6 +84,7 @@ function(bitnetd_tests name folder label timeout_s)
     target_compile_definitions(${name} PRIVATE BITNETD_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
         BITNETD_BINARY_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
     target_compile_options(${name} PRIVATE ${bitnetd_test_options})
+    set_target_properties(${name} PROPERTIES BITNETD_UNSANITIZED ${bitnetd_tests_unsanitized})
     target_precompile_headers(${name} REUSE_FROM test_headers)
     set(discover DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}/")
     gtest_discover_tests(${name} ${discover} TEST_FILTER "-*GoldenFull*"
