@@ -42,6 +42,8 @@ void Connection::pump() {
 // False when the connection was lost.
 bool Connection::flush() {
     frame_events();
+    // Framing and the head count, too: whoever saw more than the limit waits for on_drained.
+    if (state_ == State::kStreaming && unsent_bytes() > kSlowReaderBytes) was_slow_ = true;
     if (unwritten_bytes() == 0) return true;
     write_out();
     if (state_ == State::kClosed) return false;

@@ -114,6 +114,7 @@ void Server::set_heir(Heir* heir) {
 void Server::stop(std::function<void()> on_stopped) {
     if (stopping_) return;
     stopping_ = true;
+    pump_all();  // answers of this turn leave
     on_empty_ = nullptr;
     on_stopped_ = std::move(on_stopped);
     close_listeners();

@@ -85,9 +85,10 @@ class Server {
     // The heir has room: it is offered what idles before the loop waits again.
     void offer_idle() { has_offer_ = true; }
 
-    // Closes everything now, ends a drain without its callback; unfinished exchanges get on_gone
-    // from within this call. `on_stopped` is called from the loop when all handles are closed: the
-    // server may then be destroyed, even there.
+    // Writes what was answered, as far as sockets take it, and closes everything now; ends a drain
+    // without its callback; unfinished exchanges get on_gone from within this call. `on_stopped` is
+    // called from the loop when all handles are closed: the server may then be destroyed, even
+    // there.
     void stop(std::function<void()> on_stopped);
 
     const ServerStats& stats() const { return stats_; }

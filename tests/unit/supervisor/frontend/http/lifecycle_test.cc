@@ -248,6 +248,28 @@ TEST_F(Lifecycle, StopReportsEveryUnfinishedExchangeOnce) {
     server_.reset();
 }
 
+TEST_F(Lifecycle, StopWritesWhatWasAnsweredBefore) {
+    start();
+    Client& whole = connect();
+    Client& streaming = connect();
+    whole.say(post("/later", "x"));
+    ASSERT_TRUE(until([&] { return pending.size() == 1; }));
+    streaming.say(post("/stream", "x"));
+    ASSERT_TRUE(until([&] { return pending.size() == 2; }));
+    Response response;
+    response.status = 503;
+    pending.at(0)->respond(std::move(response));
+    pending.at(1)->send("data: the end\n\n");
+    pending.at(1)->end_stream();
+    bool stopped = false;
+    server_->stop([&] { stopped = true; });
+    EXPECT_TRUE(until([&] { return stopped; }));
+    EXPECT_EQ(answer(whole).status, 503);
+    EXPECT_EQ(answer(streaming).body, "data: the end\n\n");
+    EXPECT_EQ(gone, 0);
+    server_.reset();
+}
+
 TEST_F(Lifecycle, ServerMayBeDestroyedFromItsStopCallback) {
     start();
     connect().say(get("/echo"));

@@ -131,6 +131,49 @@ TEST_F(Streams, SlowReader) {
     EXPECT_EQ(gone, 0);
 }
 
+// Framing makes more of what was sent: the limit may be passed behind the last send().
+TEST_F(Streams, WhoeverSawMoreThanTheLimitHearsOfItsEnd) {
+    start();
+    size_t framed_beyond = 0;
+    for (size_t missing = 0; missing <= 12; ++missing) {
+        Client& client = connect_pair();
+        Exchange& exchange = stream(client);
+        client.stop_reading(true);
+        exchange.send(std::string(100'000, 'x'));  // more than the kernel takes
+        turn();
+        exchange.send(std::string(kSlowReaderBytes - missing - exchange.unsent_bytes(), 'x'));
+        ASSERT_EQ(exchange.unsent_bytes(), kSlowReaderBytes - missing);
+        turn();
+        const bool is_slow = exchange.unsent_bytes() > kSlowReaderBytes;
+        if (is_slow) ++framed_beyond;
+        drained = 0;
+        client.stop_reading(false);
+        ASSERT_TRUE(until([&] { return exchange.unsent_bytes() == 0; }));
+        EXPECT_EQ(drained, is_slow ? 1 : 0) << missing << " bytes below the limit";
+        exchange.end_stream();
+        answer(client);
+    }
+    EXPECT_GT(framed_beyond, 0u);
+}
+
+TEST_F(Streams, AnEarlierAnswerThatIsNotReadCountsToo) {
+    Limits limits;
+    limits.output_bytes_max = 2 * kSlowReaderBytes;
+    start(limits);
+    Client& client = connect_pair();
+    client.stop_reading(true);
+    client.say(get("/later") + post("/stream", "{}"));
+    ASSERT_TRUE(until([&] { return pending.size() == 1; }));
+    Response response;
+    response.body = std::string(kSlowReaderBytes + 50'000, 'b');
+    pending.at(0)->respond(std::move(response));
+    ASSERT_TRUE(until([&] { return pending.size() == 2; }));
+    EXPECT_GT(pending.at(1)->unsent_bytes(), kSlowReaderBytes);
+    EXPECT_EQ(drained, 0);
+    client.stop_reading(false);
+    EXPECT_TRUE(until([&] { return drained == 1; }));
+}
+
 TEST_F(Streams, NothingTakenForTooLongIsTheEnd) {
     Limits limits;
     limits.tick_ms = 5;
