@@ -117,11 +117,9 @@ bool Dispatcher::poll(uint64_t now_ns) {
     }
     end_overdue(now_ns);
     tell_sinks(now_ns);
+    for (auto& [incarnation, worker] : workers_)
+        worker.port->pump();
     assign(now_ns);
-    is_pumping_ = false;
-    for (auto& [incarnation, worker] : workers_) {
-        if (!worker.port->pump()) is_pumping_ = true;
-    }
     show_gauges();
     return arrived;
 }
@@ -265,8 +263,8 @@ bool Dispatcher::has_records() noexcept {
 
 uint64_t Dispatcher::wake_at_ns(uint64_t now_ns) const {
     uint64_t at = deadlines_.empty() ? UINT64_MAX : deadlines_.begin()->first;
-    if (is_pumping_) at = std::min(at, now_ns + kPumpIntervalNs);
     for (const auto& [incarnation, worker] : workers_) {
+        if (worker.port->is_behind()) at = std::min(at, now_ns + kPumpIntervalNs);
         if (queue_.size() == 0 && worker.waiting_copies.empty()) continue;
         if (worker.paused_until_ns > now_ns) at = std::min(at, worker.paused_until_ns);
         if (!worker.port->is_ready()) at = std::min(at, now_ns + kReadyIntervalNs);

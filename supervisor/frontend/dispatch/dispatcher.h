@@ -193,7 +193,6 @@ class Dispatcher {
     size_t copies_ = 0;               // of flights_
     std::map<uint64_t, Pace> paces_;  // by model key
     Quarantine quarantine_;
-    bool is_pumping_ = false;  // some request ring was full
 };
 
 }  // namespace bitnetd::frontend

@@ -23,7 +23,7 @@ bool is_preferred(DevicePreference preference, const std::string& device) {
 
 bool Dispatcher::is_open(const Worker& worker, uint64_t now_ns) {
     return !worker.is_draining && !worker.is_broken && worker.paused_until_ns <= now_ns &&
-           worker.port->is_ready();
+           !worker.port->is_behind() && worker.port->is_ready();
 }
 
 bool Dispatcher::may_take(const Worker& worker, const Flight& flight, uint64_t now_ns) {
@@ -117,12 +117,14 @@ void Dispatcher::assign_copies(Worker& worker, uint64_t now_ns) {
 }
 
 // A suspect gets a worker that has nothing else of ours: the one with the least to finish is
-// reserved, and takes it once it is empty.
+// reserved, and takes it once it is empty; another one when that one begins to drain.
 void Dispatcher::assign_alone(uint64_t model_key, uint64_t now_ns) {
     for (Flight* flight : queue_.alone(model_key)) {
         Worker* reserved = nullptr;
         Worker* emptiest = nullptr;
         for (auto& [incarnation, worker] : workers_) {
+            const bool can_come = !worker.is_draining && worker.port->is_ready();
+            if (worker.reserved_for == flight->id && !can_come) worker.reserved_for = 0;
             if (worker.reserved_for == flight->id) reserved = &worker;
             if (worker.reserved_for != 0 || worker.facts.credits == 0) continue;
             if (!may_take(worker, *flight, now_ns)) continue;
@@ -172,9 +174,8 @@ uint64_t Dispatcher::wait_ns(uint64_t model_key, Priority priority, uint64_t now
     const size_t ahead = queue_.ahead(model_key, priority, now_ns);
     if (ahead == 0) {
         for (const auto& [incarnation, worker] : workers_) {
-            if (!serves(worker, model_key) || worker.is_draining) continue;
-            if (worker.reserved_for != 0 || worker.paused_until_ns > now_ns) continue;
-            if (worker.flights.size() < worker.facts.credits && worker.port->is_ready()) return 0;
+            if (!serves(worker, model_key) || worker.reserved_for != 0) continue;
+            if (worker.flights.size() < worker.facts.credits && is_open(worker, now_ns)) return 0;
         }
     }
     return (ahead + 1) * pace_ns(model_key, now_ns);

@@ -125,15 +125,13 @@ void WorkerLink::send(OutRecord record) noexcept {
     kept_.push_back(std::move(record));
 }
 
-bool WorkerLink::pump() noexcept {
-    if (kept_.empty()) return true;
+void WorkerLink::pump() noexcept {
     bool published = false;
     while (!kept_.empty() && writer_->try_publish(kept_.front().type, kept_.front().payload)) {
         kept_.pop_front();
         published = true;
     }
     if (published) doorbell_->ring_if_sleeping();
-    return kept_.empty();
 }
 
 bool WorkerLink::drain(WorkerEvents& events) noexcept {

@@ -32,7 +32,8 @@ class WorkerLink final : public WorkerPort {
     void cancel(uint64_t flight, uint32_t attempt) noexcept override;
     bool drain(WorkerEvents& events) noexcept override;
     bool has_records() noexcept override { return reader_->has_records(); }
-    bool pump() noexcept override;
+    void pump() noexcept override;
+    bool is_behind() const noexcept override { return !kept_.empty(); }
     bool is_ready() const noexcept override;
     WorkerLoad load() const noexcept override;
     bool is_in_step_plan(uint64_t flight) const noexcept override;
@@ -49,7 +50,7 @@ class WorkerLink final : public WorkerPort {
     std::optional<shm::RingReader> reader_;
     std::optional<shm::BoardView> board_;
     std::optional<shm::Doorbell> doorbell_;  // behind board_segment_, which it looks at
-    std::deque<OutRecord> kept_;  // did not fit; bounded by credits: a submission and a cancel each
+    std::deque<OutRecord> kept_;             // did not fit
 };
 
 // One token-ring record to its event. False: not as agreed.

@@ -51,9 +51,12 @@ class WorkerPort {
     // Whether drain() would find something.
     virtual bool has_records() noexcept = 0;
 
-    // Sends what was kept back. False: some is still kept, call again soon (the worker does not
-    // ring when its ring gets room).
-    virtual bool pump() noexcept = 0;
+    // Sends what was kept back, as far as it fits. The worker does not ring when its ring gets
+    // room: to be called again soon while it is behind.
+    virtual void pump() noexcept = 0;
+    // Something is still kept. A worker that is behind gets no further flight, so that what is kept
+    // is bounded: the rest of one submission, and a cancel of each flight that the worker has.
+    virtual bool is_behind() const noexcept = 0;
 
     virtual bool is_ready() const noexcept = 0;
     // As its board says now.

@@ -288,6 +288,29 @@ TEST_F(DispatcherTest, ASuspectWaitsForAWorkerToBecomeEmpty) {
     EXPECT_EQ(worker->submissions.back().flight, id);
 }
 
+TEST_F(DispatcherTest, ASuspectDoesNotWaitForAWorkerThatDrains) {
+    RecordingSink suspect, others[2];
+    auto worker = add_worker(1);
+    const uint64_t id = submit(suspect);
+    kill_in_step(1, *worker, id);
+    worker = add_worker(2);
+    const auto busy = add_worker(3);
+    submit(others[0]);  // to the empty one
+    kill_in_step(2, *worker, id);
+    ASSERT_EQ(busy->submissions.size(), 1u) << "reserved, and not yet empty";
+    const auto free = add_worker(4, 8);
+    EXPECT_TRUE(free->submissions.empty()) << "another one is reserved";
+    busy->ready = false;
+    dispatcher_.poll(now_ns_);
+    ASSERT_EQ(free->submissions.size(), 1u);
+    EXPECT_EQ(free->submissions[0].flight, id);
+    // The one that was reserved takes others again when it is back.
+    busy->ready = true;
+    free->ready = false;
+    submit(others[1]);
+    EXPECT_EQ(busy->submissions.size(), 2u);
+}
+
 TEST_F(DispatcherTest, DeathsThatDoNotCount) {
     RecordingSink sink;
     uint64_t incarnation = 1;
@@ -462,12 +485,30 @@ TEST_F(DispatcherTest, AFlightGoesWhereItsPrefixIsAndWhereItHasPages) {
 
 TEST_F(DispatcherTest, AFullRequestRingIsTriedAgainSoon) {
     const auto worker = add_worker(1);
-    worker->ring_full = true;
+    worker->is_behind = true;
     dispatcher_.poll(now_ns_);
     EXPECT_LE(dispatcher_.wake_at_ns(now_ns_), now_ns_ + kNsPerMs);
-    worker->ring_full = false;
+    worker->is_behind = false;
     dispatcher_.poll(now_ns_);
     EXPECT_EQ(dispatcher_.wake_at_ns(now_ns_), UINT64_MAX);
+}
+
+// Else what is kept for a worker that hangs would grow with every client that comes and leaves.
+TEST_F(DispatcherTest, AWorkerThatIsBehindGetsNoFurtherFlight) {
+    const auto worker = add_worker(1);
+    RecordingSink sinks[3];
+    const uint64_t first = submit(sinks[0]);
+    worker->is_behind = true;
+    const uint64_t second = submit(sinks[1]);
+    dispatcher_.cancel(first, now_ns_);
+    dispatcher_.cancel(second, now_ns_);
+    submit(sinks[2]);
+    dispatcher_.poll(now_ns_);
+    EXPECT_EQ(worker->submissions.size(), 1u);
+    EXPECT_EQ(worker->cancels.size(), 1u);
+    worker->room = true;
+    dispatcher_.poll(now_ns_);
+    EXPECT_EQ(worker->submissions.size(), 2u) << "in the turn in which its ring has room";
 }
 
 }  // namespace

@@ -30,7 +30,8 @@ struct Assignment {
 struct FakeWorkerState {
     bool ready = true;
     bool garbled = false;
-    bool ring_full = false;
+    bool is_behind = false;  // its request ring is full
+    bool room = false;       // the next pump() brings it up again
     WorkerLoad load = {};
     std::map<uint64_t, Assignment> running;
     std::vector<Assignment> submissions;
@@ -116,7 +117,10 @@ class FakeWorker final : public WorkerPort {
         return !state_->garbled;
     }
     bool has_records() noexcept override { return !state_->published.empty(); }
-    bool pump() noexcept override { return !state_->ring_full; }
+    void pump() noexcept override {
+        if (state_->room) state_->is_behind = false;
+    }
+    bool is_behind() const noexcept override { return state_->is_behind; }
     bool is_ready() const noexcept override { return state_->ready; }
     WorkerLoad load() const noexcept override { return state_->load; }
     bool is_in_step_plan(uint64_t flight) const noexcept override {
