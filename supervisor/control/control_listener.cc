@@ -76,7 +76,7 @@ ControlListener::~ControlListener() {
     for (Session& session : sessions_) {
         if (session.reply) session.reply->detach();
     }
-    if (!keeps_path_) unlink(path_.c_str());
+    unlink(path_.c_str());
 }
 
 void ControlListener::accept_one() {

@@ -36,8 +36,6 @@ class ControlListener {
     ~ControlListener();
 
     int fd() const { return socket_.get(); }
-    // The socket stays in the file system when this ends: a successor listens on it.
-    void leave_path() { keeps_path_ = true; }
 
   private:
     class Reply;
@@ -60,7 +58,6 @@ class ControlListener {
     std::string path_;
     Fd socket_;
     Operator& chief_;
-    bool keeps_path_ = false;
     std::list<Session> sessions_;
     std::unique_ptr<Poller> poller_;
 };

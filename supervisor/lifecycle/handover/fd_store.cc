@@ -77,22 +77,4 @@ void FdStore::note(std::string_view name, size_t fd_count) {
     fd_count_ += fd_count;
 }
 
-Result<void> FdStore::barrier(uint64_t timeout_us) const {
-    if (!available()) return {};
-    const int reached = sd_notify_barrier(0, timeout_us);
-    if (reached > 0) return {};
-    if (reached == -ETIMEDOUT) {
-        return Error{ErrorCode::kUnavailable, "systemd did not read our messages within " +
-                                                  std::to_string(timeout_us / 1000) + " ms"};
-    }
-    return io_error("wait for systemd", reached < 0 ? -reached : ENOTCONN);
-}
-
-std::vector<std::string> FdStore::names() const {
-    std::vector<std::string> names;
-    for (const auto& [name, count] : held_)
-        names.push_back(name);
-    return names;
-}
-
 }  // namespace bitnetd::supervisor

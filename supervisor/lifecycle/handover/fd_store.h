@@ -4,7 +4,7 @@
 // When a store() has returned, the descriptors outlive us: they are in the kernel's queue of the
 // notify socket, and systemd reads that queue before it learns that a service died (tried with 252:
 // what was stored right before a SIGKILL came back). So nothing has to be waited for before a child
-// is told; barrier() is for who must know that systemd has read.
+// is told.
 //
 // systemd 252 says nowhere that there is a store, nor that it refused something: what exceeds
 // FileDescriptorStoreMax= is dropped with a line in its own log. So the limit must be known here:
@@ -19,7 +19,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "common/base/result.h"
 
@@ -46,14 +45,6 @@ class FdStore {
     // What is in the store already, as this process was born with it. To note what came from a
     // .socket unit as well only makes the count too large by it.
     void note(std::string_view name, size_t fd_count);
-
-    // Blocks until systemd has read all that was sent before; kUnavailable after `timeout_us`.
-    // Costs a turn of systemd's loop: 30 us measured where it has nothing else to do, 10 ms behind
-    // 160 descriptors.
-    Result<void> barrier(uint64_t timeout_us) const;
-
-    size_t fd_count() const { return fd_count_; }
-    std::vector<std::string> names() const;
 
   private:
     explicit FdStore(size_t fds_max) : fds_max_(fds_max) {}

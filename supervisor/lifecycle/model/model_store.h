@@ -54,8 +54,8 @@ class ModelStore final : private ChildOwner {
     // One that a predecessor of this process had loaded.
     void adopt(std::unique_ptr<Model> model);
     // Starts the next loader when none runs: two at once would fight over memory and disk.
-    // `loader`: the program, O_PATH, open until the store is gone or told of another.
     void load_next();
+    // The program, O_PATH, open until the store is gone or told of another.
     void use_loader(int program) { loader_ = program; }
 
     // Ends a running loader; the models not loaded yet stay so.

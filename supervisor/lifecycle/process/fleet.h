@@ -82,8 +82,6 @@ class Fleet final : private ChildOwner {
     ChildTable& table() { return table_; }
     const ChildTable& table() const { return table_; }
     RingPairs& rings() { return rings_; }
-    uint64_t last_incarnation() const { return last_incarnation_; }
-    void continue_incarnations_at(uint64_t last) { last_incarnation_ = last; }
 
     // Time-outs of a changed configuration.
     void use_limits(const Params& params);

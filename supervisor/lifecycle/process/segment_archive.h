@@ -17,7 +17,6 @@ class SegmentArchive {
     void keep(std::vector<InspectEntry> entries);
     // Duplicates of all kept descriptors, appended.
     void list(std::vector<InspectEntry>& entries) const;
-    size_t incarnations() const { return kept_.size(); }
 
   private:
     std::deque<std::vector<InspectEntry>> kept_;
