@@ -108,6 +108,7 @@ void Supervisor::on_quit() {
 }
 
 void Supervisor::enter_shutdown_phase() {
+    if (upgrade_) end_upgrade("upgrade_refused", "the server is stopping");
     const uint64_t now = monotonic_ns();
     const Params& params = settings_.params;
     const uint64_t grace_ns = params.server_kill_grace_ms * kNsPerMs;

@@ -144,9 +144,14 @@ class Supervisor final : public Operator,
     void adopt_models(const SupervisorSnapshot& snapshot, Inherited& inherited);
     void load_missing_models();
     void retire_leftover(const Model& model);
-    Result<void> upgrade(std::shared_ptr<CommandReply> reply);
-    void flush_then_exec(std::shared_ptr<CommandReply> reply, uint32_t looks);
-    void exec_new_binary(const std::shared_ptr<CommandReply>& reply);
+    void unify_fleet();
+    Result<void> upgrade(std::shared_ptr<CommandReply> reply, bool is_watched);
+    Result<void> check_upgrade() const;
+    void flush_then_exec(uint32_t looks);
+    void exec_new_binary();
+    void end_upgrade(const char* event, const std::string& why);
+    // A rollout, or an upgrade before its exec, which would cut off what is begun now.
+    bool is_changing() const { return upgrade_ || !rollouts_.is_idle(); }
 
     // supervisor_status.cc
     std::string status_text() const;
@@ -164,6 +169,14 @@ class Supervisor final : public Operator,
         Settings before;
     };
 
+    // One that has not come to its exec.
+    struct Upgrade {
+        std::shared_ptr<CommandReply> reply;  // of the tool that asked; null: nobody
+        bool is_watched;                      // the tool waits for what comes after the exec
+        std::unique_ptr<HandoverCheck> check;
+        std::unique_ptr<Timer> timer;
+    };
+
     Settings settings_;
     Reread reread_;
     SelfProgram self_;
@@ -178,8 +191,10 @@ class Supervisor final : public Operator,
     RolloutRunner rollouts_;
     std::unique_ptr<Timer> tick_timer_;
     std::unique_ptr<Timer> deadline_timer_;
-    std::unique_ptr<Timer> flush_timer_;
-    std::unique_ptr<HandoverCheck> upgrade_check_;
+    std::optional<Upgrade> upgrade_;
+    // A predecessor's rollout that was cut off, until the one that repairs it runs.
+    std::optional<shm::RolloutMessage> cut_off_;
+    uint64_t repair_ = 0;  // its number
     uv_loop_t* loop_;
     int control_fd_ = -1;
     uint64_t watchdog_due_ns_ = 0;

@@ -134,6 +134,7 @@ void Supervisor::on_rollout_moved(const shm::RolloutMessage& message) {
     fleet_.table().tell_frontends(shm::MessageType::kRollout, message);
     note_reload_progress(message);
     tell_watchers(message);
+    if (message.number == repair_) cut_off_.reset();
     save_state();
     update_health();
     arm_deadline();

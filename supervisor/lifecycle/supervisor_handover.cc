@@ -28,15 +28,18 @@ SupervisorSnapshot Supervisor::capture(std::vector<NamedFd>& fds) const {
     snapshot.build = BITNETD_VERSION;
     snapshot.executable = self_.path;
     snapshot.args = self_.args;
-    snapshot.settings = print_settings(settings_.params);
+    // All of a reload or nothing: who finds it unfinished goes back.
+    const Settings& settings = reload_ ? reload_->before : settings_;
+    snapshot.settings = print_settings(settings.params);
     snapshot.started_ns = started_ns_;
+    snapshot.was_ready = was_ready_;
     snapshot.next_model_key = models_.last_key() + 1;
     snapshot.next_rollout = rollouts_.history().last_number() + 1;
     for (const auto& listener : listeners_.all()) {
         snapshot.listeners.push_back(
-            {listen_address_text(listener.asked.address, listener.asked.length), listener.address,
-             listener.unix_path,
-             add(fd_name::listener(snapshot.listeners.size()), listener.socket.get())});
+            {listener.number, listen_address_text(listener.asked.address, listener.asked.length),
+             listener.address, listener.unix_path,
+             add(fd_name::listener(listener.number), listener.socket.get())});
     }
     if (control_fd_ >= 0) {
         snapshot.control = {settings_.params.server_control,
@@ -62,7 +65,8 @@ SupervisorSnapshot Supervisor::capture(std::vector<NamedFd>& fds) const {
     for (NamedFd& program : named(*build_->programs))
         fds.push_back(std::move(program));
     fleet_.capture(snapshot, fds);
-    if (const auto running = rollouts_.running()) snapshot.rollout = RolloutSnapshot{*running, ""};
+    const auto running = rollouts_.running();
+    if (running || cut_off_) snapshot.rollout = RolloutSnapshot{running ? *running : *cut_off_};
     return snapshot;
 }
 
@@ -111,23 +115,28 @@ Result<void> Supervisor::take_over(const SupervisorSnapshot& snapshot, Inherited
         estate_.drop_unclaimed(inherited.names());
     }
     inherited.close_leftovers();
-    was_ready_ = true;
+    was_ready_ = snapshot.was_ready;
     const uint64_t interval_ms = settings_.params.server_heartbeat_interval_ms;
     tick_timer_->start(interval_ms, interval_ms);
     update_health();
-    fleet_.table().for_each_running(shm::Role::kFrontend, [this](Process& frontend) {
+    fleet_.table().for_each_running(shm::Role::kFrontend, [&](Process& frontend) {
         for (const auto& model : models_.models())
             send_model(*frontend.child, *model);
         frontend.child->send(shm::MessageType::kHealth, health_told_);
+        if (!snapshot.rollout) return;
+        shm::CanaryMessage none{};
+        none.rollout = snapshot.rollout->message.number;
+        frontend.child->send(shm::MessageType::kCanary, none);
     });
     fleet_.tell_again();
+    if (snapshot.rollout) cut_off_ = snapshot.rollout->message;
     save_state();
     log::info("taken_over", {{"from", snapshot.build},
                              {"in_place", inherited.from_exec()},
                              {"processes", snapshot.processes.size()},
                              {"models", snapshot.models.size()}});
     systemd::main_pid();
-    systemd::ready(status_line());
+    if (was_ready_) systemd::ready(status_line());
     // Models that were configured and never got loaded, or no worker; one that a rollout had just
     // made goes.
     load_missing_models();
@@ -138,6 +147,8 @@ Result<void> Supervisor::take_over(const SupervisorSnapshot& snapshot, Inherited
             start_workers(*model);
         }
     }
+    if (cut_off_) unify_fleet();
+    note_ready();
     run_due();
     return {};
 }
@@ -161,69 +172,92 @@ void Supervisor::retire_leftover(const Model& model) {
     rollouts_.begin(std::move(change));
 }
 
+// A rollout that was cut off leaves processes of the old and of the new, too many or too few: all
+// of them are rolled onto what this process goes by.
+void Supervisor::unify_fleet() {
+    Change change;
+    change.kind = shm::RolloutKind::kReload;
+    change.strategy = strategy_of(settings_.params);
+    change.build = build_;
+    change.rolls_workers = true;
+    change.rolls_frontends = true;
+    repair_ = rollouts_.begin(std::move(change));
+}
+
 // --- upgrade -------------------------------------------------------------------------------------
 
 void Supervisor::on_upgrade() {
-    if (auto begun = upgrade(nullptr); !begun.ok()) {
+    if (auto begun = upgrade(nullptr, false); !begun.ok()) {
         log::error("upgrade_refused", {{"error", begun.error().message}});
     }
 }
 
-// Asks the new binary first; the answer comes by the loop.
-Result<void> Supervisor::upgrade(std::shared_ptr<CommandReply> reply) {
+Result<void> Supervisor::check_upgrade() const {
     if (!shutdown_.serving() || !was_ready_) {
         return Error{ErrorCode::kUnavailable, "the server is starting or stopping"};
     }
-    if (!rollouts_.is_idle() || models_.loader_running() || upgrade_check_) {
+    if (!rollouts_.is_idle() || models_.loader_running()) {
         return Error{ErrorCode::kUnavailable, "another rollout is in progress; try again after it"};
     }
-    const auto done = [this, reply](const Result<void>& asked) {
-        upgrade_check_.reset();
-        if (!asked.ok()) {
-            log::error("upgrade_refused", {{"error", asked.error().message}});
-            systemd::ready(status_line());
-            if (reply) reply->end(true, asked.error().message);
-            return;
-        }
-        flush_then_exec(reply, kFlushLooksMax);
+    return {};
+}
+
+// Asks the new binary first; the answer comes by the loop.
+Result<void> Supervisor::upgrade(std::shared_ptr<CommandReply> reply, bool is_watched) {
+    BITNETD_TRY(check_upgrade());
+    if (upgrade_) return Error{ErrorCode::kUnavailable, "an upgrade is in progress"};
+    const auto done = [this](const Result<void>& asked) {
+        if (!asked.ok()) return end_upgrade("upgrade_refused", asked.error().message);
+        flush_then_exec(kFlushLooksMax);
     };
-    BITNETD_ASSIGN(upgrade_check_, HandoverCheck::start(loop_, self_.path, kHandoverCheckMs, done));
+    BITNETD_ASSIGN(auto check, HandoverCheck::start(loop_, self_.path, kHandoverCheckMs, done));
+    upgrade_.emplace(Upgrade{std::move(reply), is_watched, std::move(check), nullptr});
     log::info("upgrade_started", {{"program", self_.path}});
     systemd::reloading();
     return {};
 }
 
-// What children were told must have left us: a queue in our memory ends with it.
-void Supervisor::flush_then_exec(std::shared_ptr<CommandReply> reply, uint32_t looks) {
-    if (fleet_.has_unsent() && looks > 0) {
-        flush_timer_ = std::make_unique<Timer>(
-            loop_, [this, reply, looks] { flush_then_exec(reply, looks - 1); });
-        flush_timer_->start(kFlushPauseMs);
-        return;
-    }
-    // One more turn of the loop, for the signals that were caught before.
-    hold_signals();
-    flush_timer_ = std::make_unique<Timer>(loop_, [this, reply] { exec_new_binary(reply); });
-    flush_timer_->start(0);
+// What children were told must have left us: a queue in our memory ends with it. From timer to
+// timer, so that the loop looks for signals between hold_signals() and the exec: what was caught
+// before is still ours.
+void Supervisor::flush_then_exec(uint32_t looks) {
+    upgrade_->timer = std::make_unique<Timer>(loop_, [this, looks] {
+        if (fleet_.has_unsent() && looks > 0) return flush_then_exec(looks - 1);
+        hold_signals();
+        upgrade_->timer = std::make_unique<Timer>(loop_, [this] { exec_new_binary(); });
+        upgrade_->timer->start(1);
+    });
+    upgrade_->timer->start(kFlushPauseMs);
 }
 
-void Supervisor::exec_new_binary(const std::shared_ptr<CommandReply>& reply) {
+void Supervisor::exec_new_binary() {
+    if (auto may = check_upgrade(); !may.ok())
+        return end_upgrade("upgrade_refused", may.error().message);
+    if (fleet_.has_unsent())
+        return end_upgrade("upgrade_refused", "a child does not read what it was told");
     std::vector<NamedFd> fds;
     SupervisorSnapshot snapshot = capture(fds);
     auto table = estate_.write_table(snapshot);
-    std::string failure;
-    if (table.ok()) {
-        fds.push_back(*table);
-        setenv(kUpgradeVariable, "1", 1);
-        failure = exec_in_place({self_.path, self_.args, fds}).message;
-        unsetenv(kUpgradeVariable);
-    } else {
-        failure = table.error().message;
+    if (!table.ok()) return end_upgrade("upgrade_failed", table.error().message);
+    fds.push_back(*table);
+    // The exec closes the tool's connection: who watches goes on from there.
+    if (upgrade_->reply && !upgrade_->is_watched) {
+        upgrade_->reply->end(false, "going on as " + self_.path);
     }
+    setenv(kUpgradeVariable, "1", 1);
+    const Error failure = exec_in_place({self_.path, self_.args, fds});
+    unsetenv(kUpgradeVariable);
+    end_upgrade("upgrade_failed", failure.message);
+}
+
+// There was no exec: everything goes on as it was.
+void Supervisor::end_upgrade(const char* event, const std::string& why) {
+    const Upgrade ended = std::move(*upgrade_);
+    upgrade_.reset();
     accept_signals();
-    log::error("upgrade_failed", {{"error", failure}});
-    systemd::ready(status_line());
-    if (reply) reply->end(true, failure);
+    log::error(event, {{"error", why}});
+    if (shutdown_.serving()) systemd::ready(status_line());
+    if (ended.reply) ended.reply->end(true, why);
 }
 
 // As the new binary: frontends and workers follow. What runs, and what a rollback would start, are

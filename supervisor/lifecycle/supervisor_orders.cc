@@ -68,7 +68,7 @@ shm::OrderAnswerMessage Supervisor::take_order(const shm::OrderMessage& order, b
         return refuse(shm::OrderError::kNotNow, "the server is starting or stopping");
     }
     if (const auto refused = check_order(order)) return refuse(refused->error, refused->text);
-    if (!rollouts_.is_idle()) {
+    if (is_changing()) {
         return refuse(shm::OrderError::kRolloutInProgress, "another rollout is in progress");
     }
     Change change;
@@ -148,8 +148,7 @@ void Supervisor::command(const shm::CommandMessage& command, std::shared_ptr<Com
         case shm::Command::kReload:
             return answer_with(reload(), command, std::move(reply));
         case shm::Command::kUpgrade: {
-            // An exec in place closes the tool's connection: that is its answer.
-            auto begun = upgrade(reply);
+            auto begun = upgrade(reply, (command.flags & shm::kCommandWatch) != 0);
             if (!begun.ok()) reply->end(true, begun.error().message);
             return;
         }

@@ -57,7 +57,7 @@ Result<Supervisor::Started> Supervisor::reload() {
     if (!shutdown_.serving() || !was_ready_) {
         return Error{ErrorCode::kUnavailable, "the server is starting or stopping"};
     }
-    if (!rollouts_.is_idle()) {
+    if (is_changing()) {
         return Error{ErrorCode::kUnavailable, "another rollout is in progress; try again after it"};
     }
     BITNETD_ASSIGN(Settings fresh, reread_());

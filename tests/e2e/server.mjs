@@ -20,13 +20,14 @@ export const patienceMs = 120_000;
 
 export class Server {
   // arguments are added to a server of the demo model on a free port and a Unix socket; bin: a folder
-  // with other programs; under: a command that starts bitnetd.
-  static async start(args = [], { model = true, waitReady = true, bin: folder = bin, under = [] } = {}) {
+  // with other programs; under: a command that starts bitnetd; listen: false where the configuration
+  // says where.
+  static async start(args = [], { model = true, waitReady = true, bin: folder = bin, under = [], listen = true } = {}) {
     const server = new Server();
     server.directory = mkdtempSync(path.join(tmpdir(), 'bitnetd-e2e-'));
     server.socket = path.join(server.directory, 'http.sock');
     server.control = path.join(server.directory, 'control.sock');
-    const all = ['--listen', '127.0.0.1:0', '--listen', `unix:${server.socket}`,
+    const all = [...(listen ? ['--listen', '127.0.0.1:0', '--listen', `unix:${server.socket}`] : []),
       `--server.control=${server.control}`, ...(model ? ['--model', `demo=${demoModel}`] : []), ...args];
     server.events = [];
     server.raw = [];

@@ -4,10 +4,11 @@
 Starts the program with NOTIFY_SOCKET and keeps the descriptors that it stores (FDSTORE=1, by name).
 When it dies by a signal it is started again at once, with what it stored (LISTEN_FDS); what it left
 running runs on, as with KillMode=process. When it exits by itself, so does this, with the same code.
-TERM, HUP, USR1 and USR2 are passed on. Every event is a line of JSON on standard error:
+TERM, HUP, USR1 and USR2 are passed on; WINCH makes the stored state table unreadable. Every event is a line of JSON on standard error:
   service_started pid fds | service_ready | service_status text | service_died pid signal
   service_ended code | service_left_behind pids   (killed: they outlived an orderly end)
   service_store_full name   (what was stored is dropped)
+  service_state_damaged
 Like systemd 252 it hears the main process alone, keeps an open file once, under its first name, and
 drops what exceeds the store's size without a word to the service."""
 import ctypes
@@ -28,6 +29,7 @@ PR_SET_CHILD_SUBREAPER = 36
 KCMP_FILE = 0
 SYS_KCMP = {"x86_64": 312, "aarch64": 272}[platform.machine()]
 FIRST_FD = 3  # of LISTEN_FDS
+STATE_MAGIC_BYTES = range(8)
 
 
 def tell(event, **fields):
@@ -54,6 +56,12 @@ class Store:
             else:
                 self.items.append((name, fd))
 
+    def damage(self, name, bytes_at):
+        for held, fd in self.items:
+            if held == name:
+                for offset in bytes_at:
+                    os.pwrite(fd, b"\xff", offset)
+
     def remove(self, name):
         for held, fd in self.items:
             if held == name:
@@ -75,6 +83,11 @@ class Manager:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, lambda number, _: os.kill(self.main, number))
+        signal.signal(signal.SIGWINCH, lambda *_: self.damage_state())
+
+    def damage_state(self):
+        self.store.damage("state", STATE_MAGIC_BYTES)
+        tell("service_state_damaged")
 
     def start(self):
         pid = os.fork()

@@ -27,6 +27,13 @@ class BoardSet {
         boards_.insert_or_assign(incarnation, Entry{shm::Segment(), std::move(view)});
     }
     void remove(uint64_t incarnation) { boards_.erase(incarnation); }
+    // Those of this slot but for one: its counters continue theirs.
+    void remove_others(shm::Role role, uint32_t slot, uint64_t incarnation) {
+        std::erase_if(boards_, [&](const auto& it) {
+            const shm::BoardView& view = it.second.view;
+            return it.first != incarnation && view.role() == role && view.slot() == slot;
+        });
+    }
 
     // Null when there is none.
     const shm::BoardView* find(uint64_t incarnation) const {

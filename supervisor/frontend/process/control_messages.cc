@@ -80,6 +80,8 @@ Result<void> FrontendProcess::take_board(const shm::Message& message) {
     if (board.role == static_cast<uint32_t>(shm::Role::kSupervisor)) {
         BITNETD_TRY(supervisor_watch_.watch(message.fds[0].get()));
     }
+    // A supervisor that died may not have got to say that the one before is gone.
+    boards_.remove_others(static_cast<shm::Role>(board.role), board.slot, board.incarnation);
     return boards_.add(board.incarnation, message.fds[0].get());
 }
 

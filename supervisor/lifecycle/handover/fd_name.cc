@@ -33,8 +33,14 @@ Result<void> check_fd_name(std::string_view name) {
 
 namespace fd_name {
 
-std::string listener(size_t index) {
-    return "listen" + std::to_string(index);
+constexpr std::string_view kListener = "listen";
+
+std::string listener(uint32_t number) {
+    return std::string(kListener) + std::to_string(number);
+}
+
+bool is_listener(std::string_view name) {
+    return name.starts_with(kListener);
 }
 
 std::string model(uint64_t model_key, std::string_view what) {

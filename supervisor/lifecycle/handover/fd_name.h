@@ -20,7 +20,8 @@ namespace fd_name {
 inline constexpr std::string_view kState = "state";      // the state table
 inline constexpr std::string_view kControl = "control";  // the control listener
 
-std::string listener(size_t index);                                // "listen3"
+std::string listener(uint32_t number);  // "listen3"
+bool is_listener(std::string_view name);
 std::string model(uint64_t model_key, std::string_view what);      // "m7.weights", "m7.vocabulary"
 std::string process(uint64_t incarnation, std::string_view what);  // "p12.board"
 std::string kv_arena(uint32_t slot);                               // "kv2", of the worker's slot

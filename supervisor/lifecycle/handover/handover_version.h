@@ -1,6 +1,6 @@
-// Whether this build can take over from another one: both must mean the same by everything that
-// outlives the exchange. That is the control protocol and the boards, rings and weights of the
-// processes that run on, and the snapshot itself.
+// Whether this build can take over from another one, in place or after its death: both must mean
+// the same by everything that outlives the exchange. That is the control protocol and the boards,
+// rings and weights of the processes that run on, and the snapshot itself.
 #pragma once
 
 #include <string>

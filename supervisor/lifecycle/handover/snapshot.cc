@@ -1,10 +1,12 @@
 #include "supervisor/lifecycle/handover/snapshot.h"
 
 #include <algorithm>
-#include <array>
+#include <map>
 #include <set>
 
+#include "common/base/quote.h"
 #include "supervisor/lifecycle/handover/fd_name.h"
+#include "supervisor/lifecycle/handover/handover_version.h"
 #include "supervisor/lifecycle/handover/snapshot_json.h"
 #include "supervisor/lifecycle/handover/state_table.h"
 
@@ -49,6 +51,7 @@ EnumNames<ChildPhase> enum_names(ChildPhase) {
 // --- fields --------------------------------------------------------------------------------------
 
 void describe(auto& field, Either<ListenerSnapshot> auto& it) {
+    field("number", it.number);
     field("asked", it.asked);
     field("address", it.address);
     field("unix_path", it.unix_path);
@@ -77,6 +80,7 @@ void describe(auto& field, Either<SlotSnapshot> auto& it) {
     field("index", it.index);
     field("name", it.name);
     field("use", it.use);
+    field("last_board_fd", it.last_board_fd);
     field("model_key", it.model_key);
     field("device", it.device);
     field("is_canary", it.is_canary);
@@ -115,7 +119,6 @@ void describe(auto& field, Either<RingPairSnapshot> auto& it) {
 
 void describe(auto& field, Either<RolloutSnapshot> auto& it) {
     field.raw("message", it.message);
-    field("detail", it.detail);
 }
 
 void describe(auto& field, Either<SupervisorSnapshot> auto& it) {
@@ -124,6 +127,7 @@ void describe(auto& field, Either<SupervisorSnapshot> auto& it) {
     field("args", it.args);
     field("settings", it.settings);
     field("started_ns", it.started_ns);
+    field("was_ready", it.was_ready);
     field("own_incarnation", it.own_incarnation);
     field("own_board_fd", it.own_board_fd);
     field("next_incarnation", it.next_incarnation);
@@ -153,7 +157,7 @@ Result<void> check_fds(const SupervisorSnapshot& snapshot) {
     for (const auto& it : snapshot.models)
         names.insert(names.end(), {it.weights_fd, it.vocabulary_fd});
     for (const auto& it : snapshot.slots)
-        names.push_back(it.kv_arena_fd);
+        names.insert(names.end(), {it.kv_arena_fd, it.last_board_fd});
     for (const auto& it : snapshot.processes)
         names.insert(names.end(), {it.pidfd, it.control_fd, it.board_fd, it.doorbell_fd});
     for (const auto& it : snapshot.rings)
@@ -185,7 +189,12 @@ Result<void> check_models(const SupervisorSnapshot& snapshot) {
 
 Result<void> check_processes(const SupervisorSnapshot& snapshot) {
     std::set<std::string_view> free_slots;
+    std::map<shm::Role, uint32_t> next_index;
     for (const SlotSnapshot& slot : snapshot.slots) {
+        if (slot.index != next_index[slot.role]++) {
+            return inconsistent("slot " + slot.name + " has index " + std::to_string(slot.index) +
+                                " and is not in its order");
+        }
         if (!free_slots.insert(slot.name).second) {
             return inconsistent("slot " + slot.name + " is there twice");
         }
@@ -243,7 +252,7 @@ std::string to_text(const SupervisorSnapshot& snapshot) {
     FieldWriter fields;
     describe(fields, snapshot);
     nlohmann::json object = fields.take();
-    object["version"] = kSnapshotVersion;
+    object["version"] = handover_version();
     return object.dump();
 }
 
@@ -258,12 +267,12 @@ Result<SupervisorSnapshot> parse_snapshot(std::string_view text) {
     auto object = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (!object.is_object()) return invalid("state: expected a JSON object");
     const auto version = object.find("version");
-    if (version == object.end() || !version->is_number_unsigned()) {
-        return invalid("state: version is missing");
-    }
-    if (*version != kSnapshotVersion) {
-        return unsupported("state of version " + version->dump() + "; this build reads version " +
-                           std::to_string(kSnapshotVersion));
+    if (version == object.end()) return invalid("state: version is missing");
+    if (*version != handover_version()) {
+        const std::string theirs =
+            version->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+        return unsupported("state of hand-over version " + quote(theirs) + "; this build reads \"" +
+                           handover_version() + "\"");
     }
     object.erase(version);
 

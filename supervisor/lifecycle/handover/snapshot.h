@@ -3,7 +3,8 @@
 // is empty says that there is none.
 //
 // A field is one member here and one line in snapshot.cc, which writes and reads it. Any change of
-// either raises kSnapshotVersion: nothing is guessed about the state of another version.
+// either raises kSnapshotVersion. The text names handover_version(): nothing is guessed about the
+// state of another one, whose processes speak otherwise.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +20,10 @@
 
 namespace bitnetd::supervisor {
 
-inline constexpr uint32_t kSnapshotVersion = 1;
+inline constexpr uint32_t kSnapshotVersion = 2;
 
 struct ListenerSnapshot {
+    uint32_t number = 0;
     std::string asked;      // as configured
     std::string address;    // as bound
     std::string unix_path;  // empty: TCP
@@ -48,9 +50,10 @@ struct ModelSnapshot {
 // A place in the fleet. How often its processes died before is not handed over: a fresh record.
 struct SlotSnapshot {
     shm::Role role = shm::Role::kWorker;
-    uint32_t index = 0;
-    std::string name;  // "worker/0"; unique
+    uint32_t index = 0;  // its position among its role
+    std::string name;    // "worker/0"; unique
     SlotUse use = SlotUse::kVacant;
+    std::string last_board_fd;  // of the last process, where none took its counters over yet
     // Of a worker's:
     uint64_t model_key = 0;
     std::string device;  // "cpu:0"
@@ -89,10 +92,9 @@ struct RingPairSnapshot {
     std::string tokens_fd;
 };
 
-// The one under way. `detail` is its owner's, whatever it is.
+// The one under way.
 struct RolloutSnapshot {
     shm::RolloutMessage message{};
-    std::string detail;
 };
 
 struct SupervisorSnapshot {
@@ -101,6 +103,7 @@ struct SupervisorSnapshot {
     std::vector<std::string> args;
     std::string settings;  // print_settings() of what it went by
     uint64_t started_ns = 0;
+    bool was_ready = false;  // it has served
     uint64_t own_incarnation = 1;
     std::string own_board_fd;
     uint64_t next_incarnation = 1;
@@ -118,8 +121,9 @@ struct SupervisorSnapshot {
 std::string to_text(const SupervisorSnapshot& snapshot);
 
 // kUnsupported: of another version. kInvalid: not what to_text() writes, with the field's name, or
-// not consistent (a process without a slot, a number that will be given again, a descriptor's name
-// that is none). No text, however hostile, does more than that. At most kStateTextBytesMax bytes.
+// not consistent (a process without a slot, a slot out of its order, a number that will be given
+// again, a descriptor's name that is none). No text, however hostile, does more than that. At most
+// kStateTextBytesMax bytes.
 Result<SupervisorSnapshot> parse_snapshot(std::string_view text);
 
 }  // namespace bitnetd::supervisor

@@ -56,6 +56,16 @@ ProcessSnapshot describe(const Slot& slot, Names& names) {
     return it;
 }
 
+// A board into which its process could write anything: checked that it says whose it is.
+Result<BoardHold> open_board(const Slot& slot, const std::string& name, Inherited& inherited) {
+    BITNETD_ASSIGN(BoardHold board, BoardHold::open(inherited.take(name)));
+    const auto& view = board.view;
+    const bool is_its = view && view->role() == slot.role && view->slot() == slot.index &&
+                        fd_name::process(view->incarnation(), "board") == name;
+    if (!is_its) return invalid("board " + name + " says that it is another process's");
+    return board;
+}
+
 }  // namespace
 
 void Fleet::capture(SupervisorSnapshot& snapshot, std::vector<NamedFd>& fds) const {
@@ -76,6 +86,12 @@ void Fleet::capture(SupervisorSnapshot& snapshot, std::vector<NamedFd>& fds) con
             it.is_canary = slot->is_canary;
             it.kv_bytes = slot->kv_bytes;
             it.kv_arena_fd = names.add(fd_name::kv_arena(slot->index), slot->kv_arena.get());
+            // Under the name that it had in its process's time: systemd keeps an open file once.
+            if (slot->last_board) {
+                const BoardHold& board = *slot->last_board;
+                it.last_board_fd =
+                    names.add(fd_name::process(board.view->incarnation(), "board"), board.fd.get());
+            }
             snapshot.slots.push_back(std::move(it));
             if (slot->process) snapshot.processes.push_back(describe(*slot, names));
         }
@@ -104,8 +120,6 @@ Result<void> Fleet::adopt_own_board(const SupervisorSnapshot& snapshot, Inherite
 void Fleet::adopt(const SupervisorSnapshot& snapshot, Inherited& inherited,
                   const std::shared_ptr<const Build>& build) {
     for (const SlotSnapshot& it : snapshot.slots) {
-        while (table_.next_index(it.role) < it.index)
-            add_slot(it.role);
         Slot& slot = add_slot(it.role);
         slot.use = it.use;
         if (it.use != SlotUse::kVacant) slot.build = build;
@@ -114,6 +128,12 @@ void Fleet::adopt(const SupervisorSnapshot& snapshot, Inherited& inherited,
         slot.is_canary = it.is_canary;
         slot.kv_bytes = it.kv_bytes;
         slot.kv_arena = inherited.take(it.kv_arena_fd);
+        if (it.last_board_fd.empty()) continue;
+        if (auto board = open_board(slot, it.last_board_fd, inherited); board.ok()) {
+            slot.last_board = std::move(*board);
+        } else {
+            log::warn("counters_lost", {{"child", slot.name}, {"error", board.error().message}});
+        }
     }
     for (const ProcessSnapshot& it : snapshot.processes) {
         Slot* slot = table_.find_by_name(it.slot);
@@ -143,7 +163,7 @@ Result<void> Fleet::adopt_process(Slot& slot, const ProcessSnapshot& it, Inherit
     process->slots_max = it.slots_max;
     process->is_canary = it.is_canary;
     process->ready = it.phase != ChildPhase::kStarting;
-    BITNETD_ASSIGN(process->board, BoardHold::open(inherited.take(it.board_fd)));
+    BITNETD_ASSIGN(process->board, open_board(slot, it.board_fd, inherited));
     process->doorbell = inherited.take(it.doorbell_fd);
     Adoption adoption;
     adoption.pid = it.pid;
@@ -168,6 +188,7 @@ Result<void> Fleet::adopt_process(Slot& slot, const ProcessSnapshot& it, Inherit
             std::clamp<uint32_t>(process->board.view->worker().slots_max, 1, shm::kStepPlanMax);
     }
     slot.process = std::move(process);
+    slot.last_board.reset();  // its counters were taken over
     return {};
 }
 
@@ -187,8 +208,11 @@ void Fleet::tell_again() {
     table_.for_each_running(shm::Role::kFrontend, [this](Process& frontend) {
         if (!frontend.ready) return;
         table_.for_each([&](Slot& slot) {
-            if (slot.process && slot.process.get() != &frontend) {
+            if (slot.process.get() == &frontend) return;
+            if (slot.process) {
                 send_board(*frontend.child, slot.process->board);
+            } else if (slot.last_board) {
+                send_board(*frontend.child, *slot.last_board);
             }
         });
         table_.for_each_running(shm::Role::kWorker, [&](Process& worker) {

@@ -119,6 +119,11 @@ void RolloutRunner::finish(const shm::RolloutMessage& ended) {
 }
 
 void RolloutRunner::note_interrupted(shm::RolloutMessage message) {
+    const auto& known = history_.records();
+    const bool is_noted = std::any_of(known.begin(), known.end(), [&](const auto& record) {
+        return record.message.number == message.number;
+    });
+    if (is_noted) return;  // by a supervisor that died before it had repaired what is left of it
     message.outcome = shm::RolloutOutcome::kFailed;
     message.ended_unix_ms = unix_ms();
     shm::set_field(message.reason, "the supervisor was restarted in the middle of it");

@@ -88,7 +88,7 @@ Result<ListenAddress> bound_listen_address(int socket) {
 }
 
 Result<void> Listeners::open(const ListenAddress& address, mode_t unix_mode) {
-    Listener listener;
+    Listener listener{};
     listener.asked = address;
     listener.socket = Fd(socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!listener.socket) return bind_error(address, errno);
@@ -103,11 +103,13 @@ Result<void> Listeners::open(const ListenAddress& address, mode_t unix_mode) {
     if (listen(fd, kBacklog) != 0) return bind_error(address, errno);
 
     BITNETD_ASSIGN(listener.address, bound_address(fd));
+    listener.number = next_number_++;
     listeners_.push_back(std::move(listener));
     return {};
 }
 
-Result<void> Listeners::adopt(Fd socket, const ListenAddress& asked, std::string unix_path) {
+Result<void> Listeners::adopt(Fd socket, const ListenAddress& asked, std::string unix_path,
+                              std::optional<uint32_t> number) {
     int listening = 0;
     socklen_t length = sizeof listening;
     if (getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) != 0) {
@@ -120,7 +122,9 @@ Result<void> Listeners::adopt(Fd socket, const ListenAddress& asked, std::string
     if (flags < 0 || fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
         return io_error("inherited socket", errno);
     }
-    listeners_.push_back({std::move(address), asked, std::move(unix_path), std::move(socket)});
+    const uint32_t its = number.value_or(next_number_);
+    next_number_ = std::max(next_number_, its + 1);
+    listeners_.push_back({its, std::move(address), asked, std::move(unix_path), std::move(socket)});
     return {};
 }
 

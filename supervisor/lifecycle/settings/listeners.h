@@ -5,6 +5,8 @@
 
 #include <sys/stat.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +30,7 @@ Result<ListenAddress> bound_listen_address(int socket);
 class Listeners {
   public:
     struct Listener {
+        uint32_t number;      // its own as long as it is open, whichever others are closed
         std::string address;  // as bound: a port 0 is replaced by the chosen one
         ListenAddress asked;  // as configured
         std::string unix_path;
@@ -43,8 +46,9 @@ class Listeners {
     Result<void> open(const ListenAddress& address, mode_t unix_mode);
 
     // One that listens already: a predecessor's, or systemd's (then `unix_path` is empty: its name
-    // is not ours to remove).
-    Result<void> adopt(Fd socket, const ListenAddress& asked, std::string unix_path);
+    // is not ours to remove). `number`: what it had; none: the next one.
+    Result<void> adopt(Fd socket, const ListenAddress& asked, std::string unix_path,
+                       std::optional<uint32_t> number = std::nullopt);
     bool has(const ListenAddress& asked) const;
 
     // Stops listening there, as close_all() does for all. False: nothing was open for `asked`.
@@ -58,6 +62,7 @@ class Listeners {
 
   private:
     std::vector<Listener> listeners_;
+    uint32_t next_number_ = 0;
 };
 
 }  // namespace bitnetd::supervisor

@@ -171,6 +171,22 @@ TEST_F(StatsTest, FiguresOfAGpu) {
         << "a worker on a CPU has none";
 }
 
+// A slot's next board continues the counters of the one before, of which nobody said that it is
+// gone.
+TEST_F(StatsTest, NoSlotHasTwoBoards) {
+    OtherBoard next(shm::Role::kWorker, 0, 31, "cpu:0");
+    next.writer().count(Counter::kSteps, 9);
+    OtherBoard other(shm::Role::kFrontend, 0, 32, "");
+    boards_.add(other.view());
+    boards_.remove_others(shm::Role::kWorker, 0, 31);
+    boards_.add(next.view());
+    boards_.remove_others(shm::Role::kWorker, 0, 31);
+    EXPECT_EQ(boards_.find(1), nullptr);
+    EXPECT_NE(boards_.find(7), nullptr);
+    EXPECT_NE(boards_.find(31), nullptr);
+    EXPECT_NE(boards_.find(32), nullptr);
+}
+
 TEST_F(StatsTest, MachineAndItsProcesses) {
     const Json nothing = get("/v1/metrics");
     EXPECT_TRUE(nothing.contains("gpu"));

@@ -10,6 +10,7 @@
 
 #include "shm/control/text_field.h"
 #include "supervisor/lifecycle/handover/fd_name.h"
+#include "supervisor/lifecycle/handover/handover_version.h"
 #include "supervisor/lifecycle/handover/state_table.h"
 
 namespace bitnetd::supervisor {
@@ -61,26 +62,28 @@ SupervisorSnapshot full_snapshot() {
     it.args = {"bitnetd", "--config", std::string("a\0b\x7f\xff", 5)};
     it.settings = "server.workers=2\n";
     it.started_ns = 99;
+    it.was_ready = true;
     it.own_incarnation = 1;
     it.own_board_fd = fd_name::process(1, "board");
     it.next_incarnation = 13;
     it.next_model_key = 4;
     it.next_rollout = 2;
-    it.listeners = {{"127.0.0.1:0", "127.0.0.1:8080", "", fd_name::listener(0)},
-                    {"unix:/run/b.sock", "unix:/run/b.sock", "/run/b.sock", fd_name::listener(1)}};
+    it.listeners = {
+        {0, "127.0.0.1:0", "127.0.0.1:8080", "", fd_name::listener(0)},
+        {2, "unix:/run/b.sock", "unix:/run/b.sock", "/run/b.sock", fd_name::listener(2)}};
     it.control = ControlSnapshot{"/run/control", std::string(fd_name::kControl)};
     it.models = {model(3)};
-    it.slots = {{shm::Role::kFrontend, 0, "frontend/0", SlotUse::kServing, 0, "", false, 0, ""},
-                {shm::Role::kWorker, 1, "worker/1", SlotUse::kRetiring, 3, "cpu:0", true,
-                 uint64_t{1} << 40, fd_name::kv_arena(1)}};
+    it.slots = {
+        {shm::Role::kFrontend, 0, "frontend/0", SlotUse::kServing, "", 0, "", false, 0, ""},
+        {shm::Role::kWorker, 0, "worker/0", SlotUse::kRetiring, fd_name::process(4, "board"), 3,
+         "cpu:0", true, uint64_t{1} << 40, fd_name::kv_arena(0)}};
     it.processes = {process("frontend/0", 5, shm::Role::kFrontend),
-                    process("worker/1", 12, shm::Role::kWorker)};
-    it.rings = {{5, 12, "frontend/0 -> worker/1", 16, fd_name::ring(5, 12, "requests"),
+                    process("worker/0", 12, shm::Role::kWorker)};
+    it.rings = {{5, 12, "frontend/0 -> worker/0", 16, fd_name::ring(5, 12, "requests"),
                  fd_name::ring(5, 12, "tokens")}};
     it.rollout.emplace();
     it.rollout->message.number = 1;
     shm::set_field(it.rollout->message.reason, "because");
-    it.rollout->detail = R"({"step":2})";
     return it;
 }
 
@@ -115,7 +118,9 @@ TEST(Snapshot, EverythingComesBack) {
     EXPECT_EQ(after->rings[0].worker, 12u);
     EXPECT_EQ(after->control->path, "/run/control");
     EXPECT_STREQ(after->rollout->message.reason, "because");
-    EXPECT_EQ(after->rollout->detail, R"({"step":2})");
+    EXPECT_TRUE(after->was_ready);
+    EXPECT_EQ(after->listeners[1].number, 2u);
+    EXPECT_EQ(after->slots[1].last_board_fd, "p4.board");
 }
 
 TEST(Snapshot, AnEmptyFleetHasASnapshotToo) {
@@ -128,14 +133,15 @@ TEST(Snapshot, AnEmptyFleetHasASnapshotToo) {
 
 TEST(Snapshot, AnotherVersionIsToldFromNonsense) {
     Json object = Json::parse(to_text(full_snapshot()));
-    object["version"] = 999;
+    object["version"] = "9.9.9";
     auto parsed = parse_snapshot(object.dump());
     ASSERT_FALSE(parsed.ok());
     EXPECT_EQ(parsed.error().code, ErrorCode::kUnsupported);
-    EXPECT_EQ(parsed.error().message,
-              "state of version 999; this build reads version " + std::to_string(kSnapshotVersion));
-    object["version"] = "1";
-    EXPECT_EQ(error_of(object), "state: version is missing");
+    EXPECT_EQ(
+        parsed.error().message,
+        "state of hand-over version '\"9.9.9\"'; this build reads \"" + handover_version() + "\"");
+    object["version"] = 1;  // a number, in the first versions
+    EXPECT_EQ(parse_snapshot(object.dump()).error().code, ErrorCode::kUnsupported);
     object.erase("version");
     EXPECT_EQ(error_of(object), "state: version is missing");
 }
@@ -195,7 +201,7 @@ TEST(Snapshot, ErrorsNameThePlace) {
     EXPECT_EQ(error_of(bad), "state: slots[0].use is missing");
     bad = good;
     bad["slots"][0]["colour"] = 1;
-    EXPECT_NE(error_of(bad).find("slots[0] has 10 fields"), std::string::npos) << error_of(bad);
+    EXPECT_NE(error_of(bad).find("slots[0] has 11 fields"), std::string::npos) << error_of(bad);
     bad = good;
     bad["models"][0]["facts"] = "00";
     EXPECT_NE(error_of(bad).find("models[0].facts: expected 792 bytes"), std::string::npos);
@@ -230,6 +236,12 @@ TEST(Snapshot, WhatContradictsItselfIsRefused) {
     EXPECT_NE(error_with([](auto& it) { it.processes[1].slot = "frontend/0"; }).find("slot"),
               std::string::npos);
     EXPECT_NE(error_with([](auto& it) { it.slots[1].name = "frontend/0"; }).find("twice"),
+              std::string::npos);
+    for (const uint32_t index : {1u, 4'000'000'000u}) {
+        EXPECT_NE(error_with([&](auto& it) { it.slots[1].index = index; }).find("order"),
+                  std::string::npos);
+    }
+    EXPECT_NE(error_with([](auto& it) { it.slots[1].last_board_fd = "p5.board"; }).find("twice"),
               std::string::npos);
     EXPECT_NE(error_with([](auto& it) { it.rings[0].worker = 9; }).find("rings"),
               std::string::npos);

@@ -115,5 +115,29 @@ TEST(Listeners, OneIsClosedByWhatWasAskedFor) {
     EXPECT_TRUE(listeners.all().empty());
 }
 
+// Descriptors that are left to a successor are named by it.
+TEST(Listeners, NumbersStayWhenAnotherIsClosed) {
+    const TemporaryFolder folder;
+    const auto unix_address = [&](const char* name) {
+        return address_of("unix:" + folder.path() + "/" + name);
+    };
+    Listeners listeners;
+    for (const char* name : {"a", "b"})
+        ASSERT_TRUE(listeners.open(unix_address(name), 0660).ok());
+    ASSERT_TRUE(listeners.close(unix_address("a")));
+    EXPECT_EQ(listeners.all()[0].number, 1u);
+    ASSERT_TRUE(listeners.open(unix_address("c"), 0660).ok());
+    EXPECT_EQ(listeners.all()[1].number, 2u);
+
+    Listeners successor;
+    for (const auto& it : listeners.all()) {
+        Fd socket(fcntl(it.socket.get(), F_DUPFD_CLOEXEC, 0));
+        ASSERT_TRUE(successor.adopt(std::move(socket), it.asked, "", it.number).ok());
+    }
+    EXPECT_EQ(successor.all()[0].number, 1u);
+    ASSERT_TRUE(successor.open(unix_address("d"), 0660).ok());
+    EXPECT_EQ(successor.all()[2].number, 3u);
+}
+
 }  // namespace
 }  // namespace bitnetd::supervisor
