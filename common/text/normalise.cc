@@ -32,13 +32,15 @@ size_t find_if_from(std::string_view text, size_t at, bool (*wanted)(char)) {
 size_t previous_character(std::string_view text, size_t at) {
     do {
         --at;
-    } while ((static_cast<unsigned char>(text[at]) & 0xC0) == 0x80);
+    } while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80);
     return at;
 }
 
 int combining_class(utf8proc_int32_t c) {
     return utf8proc_get_property(c)->combining_class;
 }
+
+constexpr utf8proc_int32_t kReplacementCharacter = 0xFFFD;
 
 // Canonical decomposition, in canonical order.
 void decompose(std::string_view text, CodePoints& out) {
@@ -47,6 +49,11 @@ void decompose(std::string_view text, CodePoints& out) {
     int boundary = 0;
     for (size_t at = 0; at < text.size();) {
         const CodePoint c = decode_utf8(text, at);
+        if (c.bytes == 0) {
+            out.push_back(kReplacementCharacter);
+            ++at;
+            continue;
+        }
         at += c.bytes;
         const auto count = utf8proc_decompose_char(
             static_cast<utf8proc_int32_t>(c.value), parts, kPartsMax,

@@ -8,7 +8,7 @@
 
 namespace bitnetd::text {
 
-// `text` must be valid UTF-8.
+// `text` should be valid UTF-8: it is not kept where it is not.
 std::string to_nfc(std::string_view text);
 
 // Whether every character is below U+0300: such text is in NFC already.

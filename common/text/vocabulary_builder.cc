@@ -259,7 +259,10 @@ Result<void> write_specials(const VocabularyBuilder& in, ImageWriter& image) {
         const TokenType type = type_of(in, id);
         const bool special = type == TokenType::kControl || type == TokenType::kUserDefined ||
                              type == TokenType::kUnknown;
-        if (special && !in.tokens[id].empty()) specials.push_back(static_cast<uint32_t>(id));
+        const std::string& text = in.tokens[id];
+        // No text that is UTF-8 holds one that is not.
+        if (special && !text.empty() && is_utf8(text))
+            specials.push_back(static_cast<uint32_t>(id));
     }
     if (specials.size() > kSpecialsMax) return bad("more than 65536 special tokens");
     std::stable_sort(specials.begin(), specials.end(), [&](uint32_t a, uint32_t b) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/base/bytes.h"
+#include "common/text/utf8.h"
 
 namespace bitnetd::text {
 
@@ -178,6 +179,8 @@ Result<void> VocabularyView::check_ids() const {
     if (specials_.size() > kSpecialsMax) return bad("too many special tokens");
     for (const uint32_t id : specials_) {
         if (text(id).empty()) return bad("a special token without text");
+        // It would be cut out of the middle of a character.
+        if (!is_utf8(text(id))) return bad("a special token that is not UTF-8");
     }
     if (!std::is_sorted(end_ids_.begin(), end_ids_.end())) return bad("end ids are not sorted");
     const bool bpe = model() == VocabularyModel::kBpe;

@@ -62,7 +62,8 @@ enum class Section : uint32_t {
     kScores,        // f32[tokens] for SPM, else empty
     kTextSlots,     // TextSlot[power of two]: hash table text -> id, open addressing
     kMergeSlots,    // MergeEntry[power of two]: hash table pair -> merge; empty for SPM
-    kSpecials,      // u32: control, user-defined and unknown tokens; longest text first, then by id
+    kSpecials,      // u32: control, user-defined and unknown tokens; longest text first, then by
+                    // id; without those that are no UTF-8, which would split a character
     kEndIds,        // u32: end-of-generation ids, ascending
     kSuppressed,    // u32: ids never to be sampled
     kPreTokenizer,  // its name (pre_tokenizer.h); empty for SPM

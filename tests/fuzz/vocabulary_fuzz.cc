@@ -39,6 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto tokenizer = Tokenizer::create(*view);
     if (!tokenizer.ok()) return 0;
     encode_and_print(*tokenizer, "It's 1234 abcabc  \n\n\xC3\xA9\xFF<|eot|><u> ab");
+    encode_and_print(*tokenizer, "e\u0301 5 \u20AC\u0323 \U0001F600 \uFB01");
     const size_t tail = size < 256 ? size : 256;
     encode_and_print(*tokenizer, {reinterpret_cast<const char*>(data) + size - tail, tail});
     return 0;

@@ -36,6 +36,15 @@ TEST(Normalise, KeepsPlainText) {
     EXPECT_FALSE(is_surely_nfc("e\u0301"));
 }
 
+TEST(Normalise, EndsWhateverBytesItIsGiven) {
+    for (const char* text :
+         {"\xE2", "price \xE2", "\x82\xAC e\u0301", "\xAC\xE2\x82", "\xFF\xF0"}) {
+        const std::string nfc = to_nfc(text);
+        EXPECT_LE(nfc.size(), 3 * std::string_view(text).size()) << text;
+    }
+    EXPECT_EQ(to_nfc("a\xE2"), "a\uFFFD");
+}
+
 TEST(Normalise, SortsALongRunOfMarks) {
     std::string text = "a", sorted_tail;
     constexpr size_t kMarks = 1 << 18;

@@ -3,6 +3,7 @@
 // random bytes elsewhere overwritten, then opened and used. Prints its seed.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <random>
@@ -89,6 +90,32 @@ TEST(VocabularyImage, BuilderRefusesWhatBreaksALimit) {
         b.model = VocabularyModel::kSpm;
         b.scores.assign(10, std::numeric_limits<float>::quiet_NaN());
     }));
+}
+
+TEST(VocabularyImage, NoSpecialTokenSplitsACharacter) {
+    VocabularyBuilder builder = small_builder();
+    builder.normalise_nfc = true;
+    for (const char* part : {"\x82\xAC", "\xE2\x82", "\xE2"}) {
+        builder.tokens[9] = part;
+        auto image = builder.build();
+        ASSERT_TRUE(image.ok()) << image.error().message;
+        const auto view = VocabularyView::open(*image);
+        ASSERT_TRUE(view.ok()) << view.error().message;
+        EXPECT_EQ(view->text(9), part) << "still a token, whose bytes may be generated";
+        EXPECT_EQ(view->specials().size(), 2u);
+        const auto tokenizer = Tokenizer::create(*view);
+        ASSERT_TRUE(tokenizer.ok());
+        const auto ids = tokenizer->encode("12 \u20AC e\u0301", {true, true});
+        ASSERT_TRUE(ids.ok()) << ids.error().message;
+        EXPECT_EQ(std::count(ids->begin(), ids->end(), 9u), 0);
+        // Written all the same by a hostile loader.
+        const auto specials = view->specials();
+        const size_t at = static_cast<size_t>(reinterpret_cast<const std::byte*>(specials.data()) -
+                                              image->data());
+        const uint32_t id = 9;
+        std::memcpy(image->data() + at, &id, sizeof id);
+        EXPECT_FALSE(VocabularyView::open(*image).ok());
+    }
 }
 
 TEST(VocabularyImage, MergesSplitAtTheFirstSpaceBehindTheFirstByte) {
