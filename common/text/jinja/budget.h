@@ -11,6 +11,8 @@
 
 namespace bitnetd::text::jinja {
 
+inline constexpr uint64_t kItemCost = 4;  // steps per item of a list that is made
+
 class Budget {
   public:
     Budget(uint64_t steps, uint64_t bytes) : steps_(steps), bytes_(bytes) {}

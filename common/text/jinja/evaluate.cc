@@ -8,6 +8,8 @@ namespace bitnetd::text::jinja {
 
 // Adds the line to errors that do not have one yet: the innermost expression knows best.
 Result<Value> Interpreter::evaluate(const Expr& expr) {
+    const Deeper level(depth_);
+    if (depth_ > kRunDepthMax) return error_at(expr.line, "nested too deeply");
     BITNETD_TRY(context_.budget.spend());
     Result<Value> value = evaluate_inner(expr);
     if (value.ok() || value.error().message.starts_with("line ")) return value;

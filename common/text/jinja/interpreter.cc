@@ -25,6 +25,7 @@ Result<void> Interpreter::print(const MarkedText& text) {
     if (text.size() > output_bytes_max_ - output_->size()) {
         return Error{ErrorCode::kExhausted, "prints too much text"};
     }
+    BITNETD_TRY(context_.budget.spend_text(text.size()));
     output_->append(text);
     return {};
 }
@@ -66,6 +67,8 @@ Result<Interpreter::Flow> Interpreter::execute(const Body& body) {
 }
 
 Result<Interpreter::Flow> Interpreter::execute(const Statement& statement) {
+    const Deeper level(depth_);
+    if (depth_ > kRunDepthMax) return error_at(statement.line, "nested too deeply");
     switch (statement.kind) {
         case StatementKind::kText:
             BITNETD_TRY(print(MarkedText(statement.text, true)));

@@ -13,6 +13,10 @@
 namespace bitnetd::text::jinja {
 
 inline constexpr uint32_t kMacroDepthMax = 48;
+// Of statements and expressions within each other, over all macros: what the parser allows in one
+// of them, times the macros, would not fit on a stack. A level takes less than 1 KiB, with
+// sanitizers less than 5.
+inline constexpr uint32_t kRunDepthMax = 1000;
 
 using Variables = std::vector<std::pair<std::string, Value>>;
 
@@ -27,6 +31,14 @@ class Interpreter {
 
   private:
     enum class Flow : uint8_t { kNormal, kBreak, kContinue };
+    // One level deeper for as long as it lives.
+    struct Deeper {
+        explicit Deeper(uint32_t& depth) : depth_(depth) { ++depth_; }
+        ~Deeper() { --depth_; }
+        Deeper(const Deeper&) = delete;
+        Deeper& operator=(const Deeper&) = delete;
+        uint32_t& depth_;
+    };
     using Frame = std::vector<std::pair<std::string_view, Value>>;
 
     // statements: interpreter.cc
@@ -66,6 +78,7 @@ class Interpreter {
     std::vector<Frame> frames_;  // [0] top level, then loops and macros
     size_t macro_base_ = 0;      // frames from here on belong to the running macro
     uint32_t macro_depth_ = 0;
+    uint32_t depth_ = 0;  // at most kRunDepthMax
     MarkedText* output_ = nullptr;
     size_t output_bytes_max_;
 };

@@ -18,8 +18,6 @@ struct MethodRow {
     MethodCall call;  // null: exists in Python, refused here
 };
 
-constexpr uint64_t kItemCost = 4;  // steps per item of a list that is made
-
 Result<std::string_view> string_of(const Value& value, std::string_view what) {
     if (!value.is(Kind::kString)) return invalid("needs a string as " + std::string(what));
     return std::string_view(value.str());
@@ -31,48 +29,52 @@ size_t count_of(const Value& value) {
     return static_cast<size_t>(value.integer());
 }
 
-Result<Value> strip_sides(const Value& self, const Arguments& arguments, StripSides sides) {
+Result<Value> strip_sides(Context& context, const Value& self, const Arguments& arguments,
+                          StripSides sides) {
     BITNETD_ASSIGN(const auto args, arguments.take({"chars"}));
     if (args[0].is(Kind::kUndefined) || args[0].is(Kind::kNone)) {
         return Value(strip(self.text(), nullptr, sides));
     }
     BITNETD_ASSIGN(const std::string_view chars, string_of(args[0], "characters"));
+    BITNETD_TRY(context.budget.spend(self.text().size() / 64 * chars.size()));
     return Value(strip(self.text(), &chars, sides));
 }
-Result<Value> do_strip(Context&, const Value& self, const Arguments& arguments) {
-    return strip_sides(self, arguments, {true, true});
+Result<Value> do_strip(Context& context, const Value& self, const Arguments& arguments) {
+    return strip_sides(context, self, arguments, {true, true});
 }
-Result<Value> do_lstrip(Context&, const Value& self, const Arguments& arguments) {
-    return strip_sides(self, arguments, {true, false});
+Result<Value> do_lstrip(Context& context, const Value& self, const Arguments& arguments) {
+    return strip_sides(context, self, arguments, {true, false});
 }
-Result<Value> do_rstrip(Context&, const Value& self, const Arguments& arguments) {
-    return strip_sides(self, arguments, {false, true});
+Result<Value> do_rstrip(Context& context, const Value& self, const Arguments& arguments) {
+    return strip_sides(context, self, arguments, {false, true});
 }
 
 // Against one string or any of a list of them.
-Result<Value> matches_end(const Value& self, const Arguments& arguments, bool at_start) {
+Result<Value> matches_end(Context& context, const Value& self, const Arguments& arguments,
+                          bool at_start) {
     BITNETD_ASSIGN(const auto args, arguments.take({"text"}));
     const auto matches = [&](const Value& v) {
         return at_start ? self.str().starts_with(v.str()) : self.str().ends_with(v.str());
     };
     const List one{args[0]};
     for (const Value& v : args[0].is(Kind::kList) ? args[0].items() : one) {
-        BITNETD_TRY(string_of(v, "what to look for"));
+        BITNETD_ASSIGN(const std::string_view wanted, string_of(v, "what to look for"));
+        BITNETD_TRY(context.budget.spend(1 + wanted.size() / 64));
         if (matches(v)) return Value(true);
     }
     return Value(false);
 }
-Result<Value> do_startswith(Context&, const Value& self, const Arguments& arguments) {
-    return matches_end(self, arguments, true);
+Result<Value> do_startswith(Context& context, const Value& self, const Arguments& arguments) {
+    return matches_end(context, self, arguments, true);
 }
-Result<Value> do_endswith(Context&, const Value& self, const Arguments& arguments) {
-    return matches_end(self, arguments, false);
+Result<Value> do_endswith(Context& context, const Value& self, const Arguments& arguments) {
+    return matches_end(context, self, arguments, false);
 }
 
 size_t count_matches(const std::string& text, std::string_view wanted) {
     size_t count = 0;
-    for (size_t at = text.find(wanted); at != std::string::npos;
-         at = text.find(wanted, at + wanted.size())) {
+    for (size_t at = find_text(text, wanted, 0); at != std::string::npos;
+         at = find_text(text, wanted, at + wanted.size())) {
         ++count;
     }
     return count;
@@ -135,7 +137,7 @@ Result<Value> do_case(Context& context, const Value& self, const Arguments& argu
 Result<Value> do_find(Context&, const Value& self, const Arguments& arguments) {
     BITNETD_ASSIGN(const auto args, arguments.take({"sub"}));
     BITNETD_ASSIGN(const std::string_view wanted, string_of(args[0], "what to look for"));
-    const size_t at = self.str().find(wanted);
+    const size_t at = find_text(self.str(), wanted, 0);
     if (at == std::string::npos) return Value(int64_t{-1});
     const std::string_view before = std::string_view(self.str()).substr(0, at);
     return Value(static_cast<int64_t>(count_characters(before)));

@@ -1,6 +1,7 @@
 #include "common/text/jinja/strings.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "common/text/utf8.h"
 
@@ -63,6 +64,12 @@ size_t character_offset(std::string_view text, size_t index) {
     return at;
 }
 
+size_t find_text(std::string_view text, std::string_view wanted, size_t from) {
+    const void* at = memmem(text.data() + from, text.size() - from, wanted.data(), wanted.size());
+    if (at == nullptr) return std::string_view::npos;
+    return static_cast<size_t>(static_cast<const char*>(at) - text.data());
+}
+
 std::string hex(uint32_t value, int digits) {
     std::string out(static_cast<size_t>(digits), '0');
     for (size_t i = out.size(); i-- > 0; value >>= 4)
@@ -92,7 +99,7 @@ std::vector<MarkedText> split(const MarkedText& text, std::string_view separator
     std::vector<MarkedText> parts;
     size_t done = 0;
     while (parts.size() < splits_max) {
-        const size_t at = text.str().find(separator, done);
+        const size_t at = find_text(text.str(), separator, done);
         if (at == std::string::npos) break;
         parts.push_back(text.slice(done, at));
         done = at + separator.size();
@@ -128,7 +135,7 @@ MarkedText replace(const MarkedText& text, std::string_view from, const MarkedTe
     MarkedText out;
     size_t done = 0;
     for (size_t count = 0; count < count_max; ++count) {
-        const size_t at = text.str().find(from, done);
+        const size_t at = find_text(text.str(), from, done);
         if (at == std::string::npos) break;
         out.append(text, done, at);
         out.append(to);

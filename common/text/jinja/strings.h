@@ -16,6 +16,10 @@ size_t count_characters(std::string_view text);
 // Byte offset of the character with that index; text.size() beyond the end.
 size_t character_offset(std::string_view text, size_t index);
 
+// Where `wanted` stands in `text`, at `from` or later; npos when nowhere. Linear in both, which
+// std::string::find is not. from <= text.size().
+size_t find_text(std::string_view text, std::string_view wanted, size_t from);
+
 // `digits` lower-case hexadecimal digits.
 std::string hex(uint32_t value, int digits);
 

@@ -279,7 +279,7 @@ Result<bool> contains(Context& context, const Value& container, const Value& ite
         case Kind::kString:
             if (!item.is(Kind::kString)) return invalid("'in' a string needs a string");
             BITNETD_TRY(context.budget.spend(container.text().size() / 64));
-            return container.str().find(item.str()) != std::string::npos;
+            return find_text(container.str(), item.str(), 0) != std::string::npos;
         case Kind::kList:
             for (const Value& other : container.items()) {
                 BITNETD_ASSIGN(const bool same, are_equal(context, other, item));
@@ -349,7 +349,7 @@ Result<std::shared_ptr<const List>> iterate(Context& context, const Value& value
                 items.emplace_back(item.first);
             break;
         case Kind::kString:
-            BITNETD_TRY(context.budget.spend(value.text().size()));
+            BITNETD_TRY(context.budget.spend(kItemCost * count_characters(value.str())));
             for (size_t at = 0; at < value.text().size();) {
                 const size_t end = next_character(value.str(), at);
                 items.emplace_back(value.text().slice(at, end));

@@ -78,6 +78,42 @@ TEST(ChatTemplateLimits, StepsAreBounded) {
     EXPECT_NE(render_error("{{ range(-2147483000, 2147483000) | length }}"), "");
 }
 
+// What the parser allows within one macro, times the macros that may call each other.
+TEST(ChatTemplateLimits, DepthIsBoundedOverAllMacros) {
+    constexpr size_t kTags = 60, kTerms = 190;
+    const std::string source = "{% macro f() %}" + repeated("{% if true %}", kTags) + "{{ f()" +
+                               repeated(" + ''", kTerms) + " }}" + repeated("{% endif %}", kTags) +
+                               "{% endmacro %}{{ f() }}";
+    EXPECT_NE(render_error(source).find("nested too deeply"), std::string::npos);
+    const std::string once = "{% macro f() %}x{% endmacro %}" + repeated("{% if true %}", kTags) +
+                             "{{ f()" + repeated(" + ''", kTerms) + " }}" +
+                             repeated("{% endif %}", kTags);
+    EXPECT_EQ(render_error(once), "");
+}
+
+// As many characters to compare as two nested walks over long texts would take.
+TEST(ChatTemplateLimits, SearchingIsNoProductOfLengths) {
+    const std::string texts =
+        "{% set a = 'a' * 1000 * 4000 ~ 'b' %}{% set b = 'a' * 1000 * 8000 %}";
+    for (const char* expression : {"a in b", "b.find(a)", "b.count(a)", "b.split(a) | length",
+                                   "b.replace(a, 'x') | length"}) {
+        EXPECT_EQ(render_error(texts + "{{ " + expression + " }}"), "") << expression;
+    }
+    EXPECT_NE(render_error(texts + "{{ b.strip('b' * 1000 * 4000) }}").find("too many steps"),
+              std::string::npos);
+    EXPECT_NE(render_error(texts + "{{ b.startswith([a] * 100000) }}").find("too many steps"),
+              std::string::npos);
+    EXPECT_EQ(render_error(texts + "{{ b.rstrip(' ab') }}"), "");
+}
+
+TEST(ChatTemplateLimits, KeptTextIsBounded) {
+    const std::string keeping = "{% for i in range(20000) %}{% set x %}" +
+                                std::string(100'000, 'x') + "{% endset %}{% endfor %}";
+    EXPECT_NE(render_error(keeping).find("too much text"), std::string::npos);
+    EXPECT_NE(render_error("{% for c in 'x' * 1000 * 4000 %}{% endfor %}").find("too many steps"),
+              std::string::npos);
+}
+
 TEST(ChatTemplateLimits, TextIsBounded) {
     const std::string doubling =
         "{% set ns = namespace(s='xxxxxxxx') %}{% for i in range(64) %}{% set ns.s = ns.s + ns.s %}"
