@@ -147,7 +147,7 @@ int run(const Result<Settings>& fresh, std::vector<std::string> args, Supervisor
         Inherited inherited, uint64_t started_ns) {
     const bool from_exec = inherited.from_exec();
     Birth born = Birth::of(std::move(inherited));
-    born.upgrades = from_exec && std::getenv(kUpgradeVariable) != nullptr;
+    born.upgrades = born.before && from_exec && std::getenv(kUpgradeVariable) != nullptr;
     unsetenv(kUpgradeVariable);
     auto settings = settings_at_birth(born, fresh);
     if (!settings.ok()) return usage_error(settings.error());

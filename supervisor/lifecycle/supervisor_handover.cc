@@ -129,7 +129,10 @@ Result<void> Supervisor::take_over(const SupervisorSnapshot& snapshot, Inherited
         frontend.child->send(shm::MessageType::kCanary, none);
     });
     fleet_.tell_again();
-    if (snapshot.rollout) cut_off_ = snapshot.rollout->message;
+    // One that was still preparing has started nobody.
+    if (snapshot.rollout && snapshot.rollout->message.phase != shm::RolloutPhase::kPrepare) {
+        cut_off_ = snapshot.rollout->message;
+    }
     save_state();
     log::info("taken_over", {{"from", snapshot.build},
                              {"in_place", inherited.from_exec()},
