@@ -124,6 +124,19 @@ std::vector<ParamRow> changed_rows(const Params& before, const Params& after) {
     return changed;
 }
 
+void copy_rows(Params& to, const Params& from, std::initializer_list<Reload> classes) {
+    const auto is_meant = [&](Reload reload) {
+        return std::find(classes.begin(), classes.end(), reload) != classes.end();
+    };
+#define BITNETD_UINT(section, name, min, max, default_value, reload, help) \
+    if (is_meant(Reload::reload)) to.section##_##name = from.section##_##name;
+#define BITNETD_TEXT(section, name, default_value, reload, help) \
+    if (is_meant(Reload::reload)) to.section##_##name = from.section##_##name;
+#define BITNETD_LIST(section, name, reload, help) \
+    if (is_meant(Reload::reload)) to.section##_##name = from.section##_##name;
+#include "common/config/params.def"
+}
+
 Result<void> set_param(Params& params, std::string_view section, std::string_view name,
                        std::string_view text) {
     const std::string key = key_of(section, name);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,9 @@ const ParamRow* find_param_row(std::string_view key);
 
 // The rows in which the two differ, in the table's order. The order of a list's elements counts.
 std::vector<ParamRow> changed_rows(const Params& before, const Params& after);
+
+// Gives `to` the rows of these classes as `from` has them.
+void copy_rows(Params& to, const Params& from, std::initializer_list<Reload> classes);
 
 // Sets section.name from text; checks type and range. A list parameter gets one more element.
 // The error names the parameter, what was expected and what was found.

@@ -28,6 +28,10 @@ Result<void> set_setting(Params& params, std::string_view section, std::string_v
                          const toml::node& node) {
     const auto* list = node.as_array();
     if (list == nullptr) return set_value(params, section, name, node);
+    const ParamRow* row = find_param_row(std::string(section) + "." + std::string(name));
+    if (row != nullptr && !row->is_list) {
+        return invalid(row->key() + ": expected one value, found a list");
+    }
     clear_list(params, section, name);
     for (const toml::node& element : *list) {
         BITNETD_TRY(set_value(params, section, name, element));

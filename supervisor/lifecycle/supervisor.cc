@@ -12,12 +12,13 @@ namespace bitnetd::supervisor {
 namespace {
 
 // Told again with every heartbeat.
-constexpr uint64_t kStartPatienceUs = 30'000'000;
+constexpr uint64_t kPatienceUs = 30'000'000;
 
 }  // namespace
 
 Supervisor::Supervisor(uv_loop_t* loop, Parts parts)
     : settings_(std::move(parts.settings)),
+      log_level_(settings_.params.log_level),
       reread_(std::move(parts.reread)),
       self_(std::move(parts.self)),
       estate_(std::move(parts.estate)),
@@ -47,8 +48,7 @@ Result<void> Supervisor::start() {
         models_.add(source, std::make_shared<const Params>(settings_.params),
                     shm::ModelStanding::kServing);
     }
-    const uint64_t interval_ms = settings_.params.server_heartbeat_interval_ms;
-    tick_timer_->start(interval_ms, interval_ms);
+    arm_tick();
     models_.load_next();
     update_health();
     arm_deadline();
@@ -62,18 +62,32 @@ void Supervisor::use_build(std::shared_ptr<const Build> build) {
 
 void Supervisor::on_tick() {
     const uint64_t now = monotonic_ns();
-    fleet_.on_tick(now);
+    fleet_.on_tick(now, tick_ms_ * kNsPerMs);
     rollouts_.on_tick(now);
     tell_systemd(now);
+    arm_tick();
 }
 
-// While models load systemd waits as long as it takes; a loader has its own limit.
+// The interval changes with a reload, and once more when the last process of before has left.
+void Supervisor::arm_tick() {
+    const uint64_t wanted_ms = fleet_.tick_ms();
+    if (wanted_ms == tick_ms_) return;
+    tick_ms_ = wanted_ms;
+    tick_timer_->start(tick_ms_, tick_ms_);
+}
+
+// While models load, streams end or a tool waits for a change systemd waits as long as it takes:
+// each has its own limit.
 void Supervisor::tell_systemd(uint64_t now_ns) {
     if (now_ns >= watchdog_due_ns_) {
         systemd::watchdog();
         watchdog_due_ns_ = now_ns + systemd::watchdog_interval_ns() / 2;
     }
-    if (!was_ready_ && shutdown_.serving()) systemd::extend_timeout(kStartPatienceUs);
+    const ShutdownPhase phase = shutdown_.phase();
+    const bool starts = !was_ready_ && phase == ShutdownPhase::kServing;
+    const bool drains =
+        phase == ShutdownPhase::kDrainingFrontends || phase == ShutdownPhase::kDrainingWorkers;
+    if (starts || drains || !watchers_.empty()) systemd::extend_timeout(kPatienceUs);
 }
 
 void Supervisor::run_due() {

@@ -89,6 +89,7 @@ class Supervisor final : public Operator,
   private:
     // supervisor.cc
     void on_tick();
+    void arm_tick();
     void run_due();
     void arm_deadline();
     void enter_shutdown_phase();
@@ -101,7 +102,8 @@ class Supervisor final : public Operator,
     void on_process_ready(Slot& slot) override;
     void on_process_gone(Slot& slot, const Verdict& verdict) override;
     Result<void> on_frontend_message(Process& frontend, shm::Message& message) override;
-    void send_frontend_setup(Child& frontend) override;
+    void send_frontend_setup(Child& frontend, const Build& build) override;
+    const std::string& log_level() const override { return log_level_; }
     bool replaces(shm::Role role) const override;
     const Model* model_of(uint64_t key) const override { return models_.find(key); }
     void save_state() override;
@@ -134,9 +136,13 @@ class Supervisor final : public Operator,
     // supervisor_reload.cc
     Result<Started> reload();
     Result<void> open_new_listeners(const SettingsChange& change, mode_t unix_mode);
-    void apply_live(const Settings& before);
-    std::vector<uint64_t> start_changes(const SettingsChange& change);
+    Running running() const;
+    void apply_live();
+    std::vector<uint64_t> start_changes();
+    bool is_withheld(const ListenAddress& address, const Build& build) const;
+    void choose_default();
     void note_reload_progress(const shm::RolloutMessage& moved);
+    void give_up_reload();
     static shm::SwapStrategy strategy_of(const Params& params);
 
     // supervisor_handover.cc
@@ -163,10 +169,13 @@ class Supervisor final : public Operator,
         bool has_failed;
         std::shared_ptr<CommandReply> reply;
     };
-    // A reload that is not over, and what there was before it.
+    // A reload that is not over.
     struct Reload {
-        std::set<uint64_t> rollouts;
         Settings before;
+        SettingsChange change;
+        std::shared_ptr<const Build> build;  // of the new processes
+        uint64_t roll;                       // the rollout of the processes; 0: none, or it is over
+        std::set<uint64_t> rollouts;         // all that are not over
     };
 
     // One that has not come to its exec.
@@ -178,6 +187,7 @@ class Supervisor final : public Operator,
     };
 
     Settings settings_;
+    std::string log_level_;  // that of the settings, or what an order set since
     Reread reread_;
     SelfProgram self_;
     Estate estate_;
@@ -190,6 +200,7 @@ class Supervisor final : public Operator,
     Shutdown shutdown_;
     RolloutRunner rollouts_;
     std::unique_ptr<Timer> tick_timer_;
+    uint64_t tick_ms_ = 0;  // of the timer; 0: it does not run
     std::unique_ptr<Timer> deadline_timer_;
     std::optional<Upgrade> upgrade_;
     // A predecessor's rollout that was cut off, until the one that repairs it runs.

@@ -49,8 +49,9 @@ Result<void> Supervisor::on_frontend_message(Process& frontend, shm::Message& me
     }
 }
 
-void Supervisor::send_frontend_setup(Child& frontend) {
+void Supervisor::send_frontend_setup(Child& frontend, const Build& build) {
     for (const auto& listener : listeners_.all()) {
+        if (is_withheld(listener.asked, build)) continue;
         shm::ListenMessage message{};
         shm::set_field(message.address, listener.address);
         const int socket[] = {listener.socket.get()};
@@ -132,9 +133,13 @@ void Supervisor::start_workers(Model& model) {
 
 void Supervisor::on_rollout_moved(const shm::RolloutMessage& message) {
     fleet_.table().tell_frontends(shm::MessageType::kRollout, message);
-    note_reload_progress(message);
     tell_watchers(message);
     if (message.number == repair_) cut_off_.reset();
+    note_reload_progress(message);
+    if (message.outcome == shm::RolloutOutcome::kCompleted) {
+        models_.forget_refused(settings_.models);
+        choose_default();
+    }
     save_state();
     update_health();
     arm_deadline();

@@ -116,8 +116,7 @@ Result<void> Supervisor::take_over(const SupervisorSnapshot& snapshot, Inherited
     }
     inherited.close_leftovers();
     was_ready_ = snapshot.was_ready;
-    const uint64_t interval_ms = settings_.params.server_heartbeat_interval_ms;
-    tick_timer_->start(interval_ms, interval_ms);
+    arm_tick();
     update_health();
     fleet_.table().for_each_running(shm::Role::kFrontend, [&](Process& frontend) {
         for (const auto& model : models_.models())

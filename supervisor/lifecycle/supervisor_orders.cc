@@ -94,6 +94,7 @@ shm::OrderAnswerMessage Supervisor::take_order(const shm::OrderMessage& order, b
             std::min(params.server_load_timeout_ms, uint64_t{order.timeout_s} * 1000);
     }
     change.params = std::make_shared<const Params>(std::move(params));
+    change.configured = std::make_shared<const Params>(settings_.params);
     for (uint32_t i = 0; i < std::min(order.test_prompts, shm::kTestPromptsMax); ++i)
         change.prompts.emplace_back(shm::field_text(order.prompts[i]));
     if (change.kind == shm::RolloutKind::kRollback) {
@@ -118,7 +119,9 @@ shm::OrderAnswerMessage Supervisor::take_order(const shm::OrderMessage& order, b
     return answer;
 }
 
+// Of this process and its children, those to come too.
 void Supervisor::set_log_level(std::string_view level) {
+    log_level_ = level;
     log::set_level(level);  // it was checked
     for (const auto role : {shm::Role::kFrontend, shm::Role::kWorker}) {
         fleet_.table().for_each_running(role, [level](Process& process) {
@@ -199,7 +202,8 @@ void Supervisor::tell_watchers(const shm::RolloutMessage& moved) {
         watcher.reply->text(line);
         if (moved.outcome == shm::RolloutOutcome::kRunning) continue;
         waiting.erase(found);
-        if (moved.outcome != shm::RolloutOutcome::kCompleted) {
+        // What fails first is the reason of all that is dropped after it.
+        if (moved.outcome != shm::RolloutOutcome::kCompleted && !watcher.has_failed) {
             watcher.has_failed = true;
             watcher.started.text = std::string(to_string(moved.outcome)) + ": " +
                                    std::string(shm::field_text(moved.reason));

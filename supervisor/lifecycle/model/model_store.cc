@@ -52,6 +52,7 @@ uint64_t ModelStore::add(ModelSource source, std::shared_ptr<const Params> param
     auto model = std::make_unique<Model>();
     model->key = ++last_key_;
     model->source = std::move(source);
+    model->configured = params;
     model->params = std::move(params);
     model->message.standing = standing;
     models_.push_back(std::move(model));
@@ -60,6 +61,7 @@ uint64_t ModelStore::add(ModelSource source, std::shared_ptr<const Params> param
 
 void ModelStore::adopt(std::unique_ptr<Model> model) {
     last_key_ = std::max(last_key_, model->key);
+    model->configured = model->params;
     models_.push_back(std::move(model));
 }
 
@@ -171,6 +173,22 @@ void ModelStore::forget(uint64_t key) {
         load_->child->apply_signals(monotonic_ns());
     }
     std::erase_if(models_, [key](const auto& model) { return model->key == key; });
+}
+
+void ModelStore::forget_refused(const std::vector<ModelSource>& listed) {
+    std::vector<uint64_t> keys;
+    for (const auto& model : models_) {
+        if (model->state != ModelState::kRefused ||
+            model->message.standing != shm::ModelStanding::kServing) {
+            continue;
+        }
+        const bool is_listed = std::any_of(
+            listed.begin(), listed.end(),
+            [&model](const ModelSource& source) { return source.id == model->source.id; });
+        if (!is_listed || serving(model->source.id) != nullptr) keys.push_back(model->key);
+    }
+    for (const uint64_t key : keys)
+        forget(key);
 }
 
 void ModelStore::apply_deadlines(uint64_t now_ns) {

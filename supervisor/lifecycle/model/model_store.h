@@ -22,6 +22,8 @@ struct Model {
     uint64_t key = 0;  // one per load, never reused
     ModelSource source;
     std::shared_ptr<const Params> params;  // with which it is (or was) loaded
+    // The configuration then: `params`, but for what the order that loaded it said otherwise.
+    std::shared_ptr<const Params> configured;
     ModelState state = ModelState::kWaiting;
     std::string refusal;          // why, when refused
     shm::ModelMessage message{};  // complete when loaded; its standing is the present one
@@ -63,6 +65,8 @@ class ModelStore final : private ChildOwner {
     // Of one model: ends its loader, if it runs, and lets its segments go. Unknown keys are
     // ignored.
     void forget(uint64_t key);
+    // Refused ones that were to serve, where another of the id does now or nobody lists it.
+    void forget_refused(const std::vector<ModelSource>& listed);
     // Call at deadline_ns().
     void apply_deadlines(uint64_t now_ns);
     uint64_t deadline_ns() const;

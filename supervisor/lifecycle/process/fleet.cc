@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "common/base/clock.h"
 #include "common/log/log.h"
 
@@ -22,17 +24,11 @@ RestartLimits restart_limits(const Params& params) {
 }  // namespace
 
 Fleet::Fleet(uv_loop_t* loop, const Params& params, FleetOwner& owner)
-    : loop_(loop),
-      params_(params),
-      owner_(owner),
-      rings_(params.dispatch_request_ring_bytes, params.dispatch_token_ring_bytes),
-      hang_judge_(params.server_heartbeat_interval_ms * kNsPerMs,
-                  params.server_hang_timeout_ms * kNsPerMs) {}
+    : loop_(loop), params_(params), owner_(owner) {}
 
 void Fleet::use_limits(const Params& params) {
     params_ = params;
-    hang_judge_ = HangJudge(params.server_heartbeat_interval_ms * kNsPerMs,
-                            params.server_hang_timeout_ms * kNsPerMs);
+    table_.for_each([&](Slot& slot) { slot.restarts.use_limits(restart_limits(params)); });
 }
 
 Result<void> Fleet::make_own_board(uint64_t started_ns) {
@@ -127,10 +123,23 @@ void Fleet::forget_restarts(shm::Role role) {
         slot->start_at_ns = kNever;
 }
 
-void Fleet::on_tick(uint64_t now_ns) {
+void Fleet::on_tick(uint64_t now_ns, uint64_t tick_ns) {
     own_board_.writer->heartbeat(now_ns);
-    hang_judge_.on_tick(now_ns);
+    hang_judge_.on_tick(now_ns, tick_ns);
     check_hangs();
+}
+
+// Those of an older configuration keep to the interval that they were started with.
+uint64_t Fleet::tick_ms() const {
+    uint64_t tick_ms = params_.server_heartbeat_interval_ms;
+    for (const auto role : {shm::Role::kFrontend, shm::Role::kWorker}) {
+        for (const auto& slot : table_.slots(role)) {
+            if (slot->process) {
+                tick_ms = std::min(tick_ms, slot->build->params.server_heartbeat_interval_ms);
+            }
+        }
+    }
+    return tick_ms;
 }
 
 void Fleet::run_due(uint64_t now_ns) {

@@ -31,8 +31,10 @@ class FleetOwner {
     virtual void on_process_gone(Slot& slot, const Verdict& verdict) = 0;
     // Anything but READY. An error condemns the frontend.
     virtual Result<void> on_frontend_message(Process& frontend, shm::Message& message) = 0;
-    // What a new frontend must know beside the boards, before kStart.
-    virtual void send_frontend_setup(Child& frontend) = 0;
+    // What a new frontend of this build must know beside the boards, before kStart.
+    virtual void send_frontend_setup(Child& frontend, const Build& build) = 0;
+    // What children are to log now, whatever their build says.
+    virtual const std::string& log_level() const = 0;
     // Whether children outlive us: a successor will adopt them.
     virtual bool outlived_by_children() const = 0;
     // Whether a dead process of this role gets a successor.
@@ -73,8 +75,10 @@ class Fleet final : private ChildOwner {
     // What waits for its restart and gets none now.
     void forget_restarts(shm::Role role);
 
-    // Once per heartbeat interval.
-    void on_tick(uint64_t now_ns);
+    // Once per tick.
+    void on_tick(uint64_t now_ns, uint64_t tick_ns);
+    // How often our own heartbeat must show: as often as asks who expects it most often.
+    uint64_t tick_ms() const;
     // Starts and signals that are due; call at next_deadline_ns().
     void run_due(uint64_t now_ns);
     uint64_t next_deadline_ns() const { return table_.next_deadline_ns(); }
@@ -83,7 +87,7 @@ class Fleet final : private ChildOwner {
     const ChildTable& table() const { return table_; }
     RingPairs& rings() { return rings_; }
 
-    // Time-outs of a changed configuration.
+    // Time-outs and restart limits of a changed configuration.
     void use_limits(const Params& params);
 
     // fleet_handover.cc: for a successor of this process, and as one.

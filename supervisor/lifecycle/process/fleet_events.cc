@@ -95,7 +95,10 @@ void Fleet::introduce(Process& process) {
 Result<void> Fleet::connect(Process& frontend, Process& worker) {
     const auto frontends = static_cast<uint32_t>(params_.server_frontends);
     const uint32_t credits = std::max(worker.slots_max / frontends, 1u);
-    return rings_.connect(frontend, worker, credits, [this] { owner_.save_state(); });
+    const Params& params = table_.find(worker.incarnation)->build->params;
+    const RingPairs::Sizes sizes{params.dispatch_request_ring_bytes,
+                                 params.dispatch_token_ring_bytes};
+    return rings_.connect(frontend, worker, sizes, credits, [this] { owner_.save_state(); });
 }
 
 void Fleet::fence(Process& process, shm::PeerEnd end) {
@@ -119,11 +122,15 @@ void Fleet::on_condemned(Child& child) {
 }
 
 void Fleet::check_hangs() {
-    const auto judge_one = [&](Process& process, const char* event) {
+    const auto judge_one = [&](Slot& slot, const char* event) {
+        Process& process = *slot.process;
         const uint64_t since_ns = process.board.view->heartbeat_ns();
         const ChildPhase phase = process.child->life().phase();
         if (phase != ChildPhase::kReady && phase != ChildPhase::kDraining) return;
-        if (!hang_judge_.hangs(since_ns)) return;
+        // One of an older configuration may show itself less often than the new one expects.
+        const uint64_t limit_ms = std::max(params_.server_hang_timeout_ms,
+                                           2 * slot.build->params.server_heartbeat_interval_ms);
+        if (!hang_judge_.hangs(since_ns, limit_ms * kNsPerMs)) return;
         const uint64_t now = monotonic_ns();
         log::error(event, {{shm::to_string(process.role), process.slot},
                            {"pid", process.child->pid()},
@@ -133,10 +140,9 @@ void Fleet::check_hangs() {
         process.child->apply_signals(now);
     };
     // All turn their loop always, at least to show it; a worker's step is within one turn.
-    table_.for_each_running(shm::Role::kWorker,
-                            [&](Process& worker) { judge_one(worker, "worker_hung"); });
-    table_.for_each_running(shm::Role::kFrontend,
-                            [&](Process& frontend) { judge_one(frontend, "frontend_hung"); });
+    table_.for_each([&](Slot& slot) {
+        if (slot.process) judge_one(slot, event_name(slot.role, "worker_hung", "frontend_hung"));
+    });
     owner_.on_fleet_changed();
 }
 

@@ -112,7 +112,9 @@ void Fleet::send_setup(Slot& slot, Process& process) {
     const shm::SelfMessage self{process.incarnation, slot.index, 0};
     const int own[] = {process.board.fd.get(), process.doorbell.get()};
     child.send(shm::MessageType::kSelf, self, own);
-    child.send_text(shm::MessageType::kSettings, print_settings(slot.build->params));
+    Params params = slot.build->params;
+    params.log_level = owner_.log_level();
+    child.send_text(shm::MessageType::kSettings, print_settings(params));
     send_board(child, own_board_);
     if (slot.role == shm::Role::kWorker) {
         const Model& model = *owner_.model_of(slot.model_key);
@@ -131,7 +133,7 @@ void Fleet::send_setup(Slot& slot, Process& process) {
                 send_board(child, *other.last_board);
             }
         });
-        owner_.send_frontend_setup(child);
+        owner_.send_frontend_setup(child, *slot.build);
     }
     child.send(shm::MessageType::kStart);
 }

@@ -29,6 +29,9 @@ class RestartPolicy {
     // `seed` feeds the jitter, so that many slots that fail together do not start together.
     RestartPolicy(const RestartLimits& limits, uint64_t seed);
 
+    // From now on; what is counted stays so.
+    void use_limits(const RestartLimits& limits) { limits_ = limits; }
+
     struct Decision {
         uint64_t start_at_ns;
         bool breaker_open;  // the pause is the breaker's

@@ -39,18 +39,18 @@ void tell_both(Process& frontend, Process& worker, const RingPairs::Pair& pair) 
 
 }  // namespace
 
-Result<void> RingPairs::connect(Process& frontend, Process& worker, uint32_t credits,
-                                const std::function<void()>& before_telling) {
+Result<void> RingPairs::connect(Process& frontend, Process& worker, const Sizes& sizes,
+                                uint32_t credits, const std::function<void()>& before_telling) {
     Pair pair{frontend.incarnation,
               worker.incarnation,
               credits,
               frontend.child->name() + " -> " + worker.child->name(),
               Fd(),
               Fd()};
-    BITNETD_ASSIGN(pair.requests, make_ring("bitnetd-requests", request_ring_bytes_,
+    BITNETD_ASSIGN(pair.requests, make_ring("bitnetd-requests", sizes.request_ring_bytes,
                                             worker.incarnation, frontend.incarnation));
-    BITNETD_ASSIGN(pair.tokens, make_ring("bitnetd-tokens", token_ring_bytes_, frontend.incarnation,
-                                          worker.incarnation));
+    BITNETD_ASSIGN(pair.tokens, make_ring("bitnetd-tokens", sizes.token_ring_bytes,
+                                          frontend.incarnation, worker.incarnation));
     pairs_.push_back(std::move(pair));
     before_telling();
     tell_both(frontend, worker, pairs_.back());

@@ -14,13 +14,14 @@ namespace bitnetd::supervisor {
 
 class RingPairs {
   public:
-    RingPairs(uint64_t request_ring_bytes, uint64_t token_ring_bytes)
-        : request_ring_bytes_(request_ring_bytes), token_ring_bytes_(token_ring_bytes) {}
-
+    struct Sizes {
+        uint64_t request_ring_bytes;
+        uint64_t token_ring_bytes;
+    };
     // Makes the rings and tells both (kPeer); the worker first, so that it knows the frontend whose
     // records it will find. `credits`: flights the frontend may have there at once.
     // `before_telling` is called when the pair is in the list and nobody knows of it.
-    Result<void> connect(Process& frontend, Process& worker, uint32_t credits,
+    Result<void> connect(Process& frontend, Process& worker, const Sizes& sizes, uint32_t credits,
                          const std::function<void()>& before_telling);
     bool knows(const Process& frontend, const Process& worker) const;
     // Tells both once more, for the case that a predecessor of this process had not.
@@ -49,8 +50,6 @@ class RingPairs {
     static void append(const Pair& pair, uint64_t incarnation, bool alive,
                        std::vector<InspectEntry>& entries);
 
-    uint64_t request_ring_bytes_;
-    uint64_t token_ring_bytes_;
     std::vector<Pair> pairs_;
 };
 

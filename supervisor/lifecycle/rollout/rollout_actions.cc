@@ -18,6 +18,7 @@ constexpr std::string_view kStandardPrompt = "Once upon a time";
 
 void RolloutRunner::load() {
     new_key_ = models_.add(change_.source, change_.params, ModelStanding::kCanary);
+    if (change_.configured) models_.find(new_key_)->configured = change_.configured;
     models_.load_next();
 }
 
@@ -152,6 +153,15 @@ void RolloutRunner::set_standing(uint64_t key, ModelStanding standing, bool is_d
     fleet_.table().tell_frontends(
         shm::MessageType::kModelStanding,
         shm::ModelStandingMessage{key, standing, model->message.is_default});
+}
+
+// Frontends take the default from whichever had it.
+void RolloutRunner::make_default(uint64_t key) {
+    const Model* chosen = models_.find(key);
+    if (chosen == nullptr || chosen->message.is_default != 0) return;
+    for (const auto& model : models_.models())
+        model->message.is_default = 0;
+    set_standing(key, ModelStanding::kServing, true);
 }
 
 void RolloutRunner::await_release(uint64_t key) {

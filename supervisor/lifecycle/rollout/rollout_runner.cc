@@ -19,6 +19,25 @@ int64_t unix_ms() {
     return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }
 
+shm::RolloutMessage first_message(uint64_t number, const Change& change) {
+    shm::RolloutMessage message{};
+    message.number = number;
+    message.kind = change.kind;
+    message.strategy = change.strategy;
+    message.started_unix_ms = unix_ms();
+    shm::set_field(message.model, change.source.id);
+    return message;
+}
+
+// Of one that does not begin.
+shm::RolloutMessage refusal(shm::RolloutMessage message, const std::string& why) {
+    message.phase = shm::RolloutPhase::kPrepare;
+    message.outcome = shm::RolloutOutcome::kFailed;
+    message.ended_unix_ms = unix_ms();
+    shm::set_field(message.reason, why);
+    return message;
+}
+
 }  // namespace
 
 RolloutRunner::RolloutRunner(uv_loop_t* loop, Fleet& fleet, ModelStore& models, RolloutOwner& owner)
@@ -68,14 +87,9 @@ void RolloutRunner::start_next() {
     if (rollout_ && !rollout_->is_over()) return;
     rollout_.reset();
     if (queue_.empty()) return;
-    base_ = {};
-    base_.number = queue_.front().first;
+    base_ = first_message(queue_.front().first, queue_.front().second);
     change_ = std::move(queue_.front().second);
     queue_.pop_front();
-    base_.kind = change_.kind;
-    base_.strategy = change_.strategy;
-    base_.started_unix_ms = unix_ms();
-    shm::set_field(base_.model, change_.source.id);
     new_key_ = 0;
     next_new_ = 0;
     old_workers_.clear();
@@ -97,25 +111,36 @@ void RolloutRunner::start_next() {
 
 // It cannot even begin.
 void RolloutRunner::refuse(const std::string& why) {
-    shm::RolloutMessage refused = base_;
-    refused.phase = shm::RolloutPhase::kPrepare;
-    refused.outcome = shm::RolloutOutcome::kFailed;
-    refused.ended_unix_ms = unix_ms();
-    shm::set_field(refused.reason, why);
-    finish(refused);
+    finish(refusal(base_, why));
+}
+
+void RolloutRunner::drop(const std::set<uint64_t>& numbers, const std::string& why) {
+    std::vector<RolloutRecord> dropped;
+    for (const auto& [number, change] : queue_) {
+        if (!numbers.contains(number)) continue;
+        dropped.push_back({refusal(first_message(number, change), why), {}, {}, {}});
+    }
+    std::erase_if(queue_, [&](const auto& waiting) { return numbers.contains(waiting.first); });
+    for (const RolloutRecord& record : dropped)
+        note_end(record);
 }
 
 void RolloutRunner::finish(const shm::RolloutMessage& ended) {
+    record_.message = ended;
+    note_end(record_);
+    later([this] { start_next(); });
+}
+
+void RolloutRunner::note_end(const RolloutRecord& record) {
+    const shm::RolloutMessage& ended = record.message;
     log::info("rollout_ended", {{"rollout", ended.number},
                                 {"kind", to_string(ended.kind)},
                                 {"model", shm::field_text(ended.model)},
                                 {"outcome", to_string(ended.outcome)},
                                 {"reason", shm::field_text(ended.reason)},
                                 {"total_ms", ended.ended_unix_ms - ended.started_unix_ms}});
-    record_.message = ended;
-    history_.add(record_);
+    history_.add(record);
     owner_.on_rollout_moved(ended);
-    later([this] { start_next(); });
 }
 
 void RolloutRunner::note_interrupted(shm::RolloutMessage message) {

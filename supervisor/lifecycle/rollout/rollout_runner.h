@@ -29,11 +29,13 @@ struct Change {
     shm::SwapStrategy strategy = shm::SwapStrategy::kRolling;
     ModelSource source;                    // load, swap, rollback: id and path; remove: the id
     std::shared_ptr<const Params> params;  // with which the model is loaded
-    bool rolls_back = true;                // RolloutPlan's
-    std::vector<std::string> prompts;      // of the self-test; none: a standard one
-    std::string digest;                    // rollback: what the file must still be; empty: anything
-    std::shared_ptr<const Build> build;    // reload, upgrade: of the new processes
-    bool rolls_workers = false;            // reload, upgrade
+    // Where the order says otherwise than the configuration: what that says.
+    std::shared_ptr<const Params> configured;
+    bool rolls_back = true;              // RolloutPlan's
+    std::vector<std::string> prompts;    // of the self-test; none: a standard one
+    std::string digest;                  // rollback: what the file must still be; empty: anything
+    std::shared_ptr<const Build> build;  // reload, upgrade: of the new processes
+    bool rolls_workers = false;          // reload, upgrade
     bool rolls_frontends = false;
     uint64_t leftover_key = 0;  // remove: this version, whatever it stands for; 0: what serves
     std::optional<SlotId> only_worker;  // reload: of the workers this one
@@ -60,6 +62,8 @@ class RolloutRunner final : private RolloutActions {
     // Its number; it begins when those before it are over.
     uint64_t begin(Change change);
     bool is_idle() const { return !rollout_ && queue_.empty(); }
+    // Those of these that wait; each is noted as failed.
+    void drop(const std::set<uint64_t>& numbers, const std::string& why);
     // The server ends: those that wait are dropped, the one that runs is noted as failed, and
     // nothing is started any more. Not from within one of the actions.
     void abandon();
@@ -83,6 +87,8 @@ class RolloutRunner final : private RolloutActions {
     void on_tick(uint64_t now_ns);
     void run_due(uint64_t now_ns);
     uint64_t deadline_ns() const;
+    // From now on requests that name no model get this one.
+    void make_default(uint64_t key);
     // The canary, for a frontend that starts.
     void send_setup(Child& frontend) const;
 
@@ -120,6 +126,7 @@ class RolloutRunner final : private RolloutActions {
     void note_old_model(const Model& model, RolloutPlan& plan);
     void refuse(const std::string& why);
     void finish(const shm::RolloutMessage& ended);
+    void note_end(const RolloutRecord& record);
     SlotId start_like(const WorkerSpec& like, bool canary);
     Slot& worker_slot(SlotId id) { return *fleet_.table().slots(shm::Role::kWorker)[id]; }
     Slot& frontend_slot(SlotId id) { return *fleet_.table().slots(shm::Role::kFrontend)[id]; }

@@ -70,6 +70,19 @@ TEST(Params, WhatComesFromALaterBuildIsPassedOver) {
     EXPECT_FALSE(parse_settings("nonsense\n").ok());
 }
 
+TEST(Params, RowsOfSomeClassesAreCopiedAndNoOthers) {
+    for (const ParamRow& row : param_rows()) {
+        Params from;
+        ASSERT_TRUE(set_param(from, row.section, row.name, other_value(row)).ok()) << row.key();
+        for (const Reload meant : {Reload::kRestart, Reload::kBoth}) {
+            Params to;
+            copy_rows(to, from, {meant, Reload::kLive});
+            const bool is_copied = row.reload == meant || row.reload == Reload::kLive;
+            EXPECT_EQ(changed_rows(from, to).empty(), is_copied) << row.key();
+        }
+    }
+}
+
 TEST(Params, TheOrderOfAListCounts) {
     Params before;
     before.server_model = {"a", "b"};

@@ -6,15 +6,17 @@
 // A test gives orders by signal: USR1 hang in a step (worker) or stop the heartbeat (frontend),
 // USR2 send a message that is not a child's to send, HUP fail a check. BITNETD_FAKE_LOADER chooses
 // what the loader does; BITNETD_FAKE_WORKER=exit makes every worker exit before READY, =silent
-// never say READY, =stops makes USR1 stop it (SIGSTOP) in the step that hangs. Roles that
-// BITNETD_FAKE_HOSTILE names are hostile_child.h, drawn from BITNETD_FAKE_SEED and the incarnation;
-// a loader is it for models named "hostile-SEED".
+// never say READY, =stops makes USR1 stop it (SIGSTOP) in the step that hangs. A setting does it
+// for workers of one configuration: with worker.null_step_us = 13 they exit before READY. Roles
+// that BITNETD_FAKE_HOSTILE names are hostile_child.h, drawn from BITNETD_FAKE_SEED and the
+// incarnation; a loader is it for models named "hostile-SEED".
 #include <dirent.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -182,6 +184,11 @@ void report(shm::ChildLink& link, const char* what, log::Fields fields) {
     }
 }
 
+uint64_t bytes_of(const Fd& file) {
+    struct stat info {};
+    return fstat(file.get(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
+}
+
 // False: told to end.
 bool hear(shm::ChildLink& link, const shm::Message& message) {
     switch (message.type) {
@@ -189,6 +196,8 @@ bool hear(shm::ChildLink& link, const shm::Message& message) {
             const auto peer = message.as<shm::PeerMessage>();
             BITNETD_CHECK(message.fds.size() == 4);
             report(link, "peer", {{"peer", peer->incarnation}, {"credits", peer->credits}});
+            report(link, "rings",
+                   {{"requests", bytes_of(message.fds[0])}, {"tokens", bytes_of(message.fds[1])}});
             return true;
         }
         case shm::MessageType::kPeerGone: {
@@ -199,6 +208,27 @@ bool hear(shm::ChildLink& link, const shm::Message& message) {
         }
         case shm::MessageType::kModel:
             report(link, "model", {{"id", shm::field_text(message.as<shm::ModelMessage>()->id)}});
+            return true;
+        case shm::MessageType::kModelStanding: {
+            const auto standing = message.as<shm::ModelStandingMessage>();
+            report(link, "standing",
+                   {{"model", standing->model_key}, {"default", standing->is_default}});
+            return true;
+        }
+        case shm::MessageType::kListen:
+            report(link, "listen",
+                   {{"address", shm::field_text(message.as<shm::ListenMessage>()->address)}});
+            return true;
+        case shm::MessageType::kSelfTest: {
+            const auto test = message.as<shm::SelfTestMessage>();
+            shm::SelfTestDoneMessage done{};
+            done.rollout = test->rollout;
+            done.worker = test->worker;
+            BITNETD_CHECK(link.channel().send(shm::MessageType::kSelfTestDone, done).ok());
+            return true;
+        }
+        case shm::MessageType::kLogLevel:
+            report(link, "log_level", {{"heard", message.text()}});
             return true;
         case shm::MessageType::kHealth: {
             const auto health = message.as<shm::HealthMessage>();
@@ -255,7 +285,9 @@ int fake_process(shm::Role role) {
             .live(&*link, role == shm::Role::kFrontend);
     }
     const std::string how = environment("BITNETD_FAKE_WORKER");
-    if (role == shm::Role::kWorker && how == "exit") return kExitSelfCheck;
+    const bool exits = how == "exit" || link->params().worker_null_step_us == 13;
+    if (role == shm::Role::kWorker && exits) return kExitSelfCheck;
+    report(*link, "settings", {{"log_level", link->params().log_level}});
     for (const shm::Message& message : link->take_setup())
         hear(*link, message);
     shm::ReadyMessage ready{};
@@ -265,10 +297,15 @@ int fake_process(shm::Role role) {
     if (!silent && !link->send_ready(ready).ok()) return kExitLostSupervisor;
 
     Orders orders;
+    const uint64_t interval_ns = link->params().server_heartbeat_interval_ms * kNsPerMs;
+    uint64_t beat_ns = 0;
     while (true) {
         pollfd wait[] = {{link->fd(), POLLIN, 0}, {signals, POLLIN, 0}};
         poll(wait, 2, 20);
-        if (!orders.hang) link->board().heartbeat(monotonic_ns());
+        if (const uint64_t now = monotonic_ns(); !orders.hang && now - beat_ns >= interval_ns) {
+            link->board().heartbeat(now);
+            beat_ns = now;
+        }
         signalfd_siginfo info{};
         if ((wait[1].revents & POLLIN) != 0 && read(signals, &info, sizeof info) == sizeof info) {
             obey(*link, role, info.ssi_signo, orders);

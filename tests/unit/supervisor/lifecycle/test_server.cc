@@ -33,7 +33,8 @@ TemporaryFolder::~TemporaryFolder() {
     std::filesystem::remove_all(path_, ignored);
 }
 
-TestServer::TestServer(std::vector<std::string> flags, std::vector<std::string> environment) {
+TestServer::TestServer(std::vector<std::string> flags, std::vector<std::string> environment,
+                       const std::string& file) {
     namespace fs = std::filesystem;
     const fs::path folder = folder_.path();
     const fs::path binaries = BITNETD_BINARY_DIR;
@@ -44,7 +45,13 @@ TestServer::TestServer(std::vector<std::string> flags, std::vector<std::string> 
     }
     std::ofstream(folder / "model.gguf") << "a model";
 
-    std::vector<std::string> args = {"bitnetd", "--log.format", "json", "--listen", "127.0.0.1:0"};
+    std::vector<std::string> args = {"bitnetd", "--log.format", "json"};
+    if (file.empty()) {
+        args.insert(args.end(), {"--listen", "127.0.0.1:0"});
+    } else {
+        configure(file);
+        args.insert(args.end(), {"--config", folder / "bitnetd.toml"});
+    }
     args.insert(args.end(), flags.begin(), flags.end());
     for (std::string& arg : args) {
         if (const size_t at = arg.find("{folder}"); at != arg.npos) arg.replace(at, 8, folder);
@@ -126,6 +133,12 @@ TestServer::Line TestServer::expect_heard(const std::string& what, const Match& 
     return expect("a child that heard " + what, [&](const Line& line) {
         return line["event"] == "fake_heard" && line["what"] == what && (!match || match(line));
     });
+}
+
+void TestServer::configure(std::string file) const {
+    for (size_t at = file.find("{folder}"); at != file.npos; at = file.find("{folder}"))
+        file.replace(at, 8, folder());
+    std::ofstream(folder() + "/bitnetd.toml") << file;
 }
 
 void TestServer::signal(int number) const {

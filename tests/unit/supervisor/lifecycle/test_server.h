@@ -30,8 +30,9 @@ class TestServer {
     using Line = nlohmann::json;
     using Match = std::function<bool(const Line&)>;
 
-    // `environment`: "NAME=value" on top of ours.
-    explicit TestServer(std::vector<std::string> flags, std::vector<std::string> environment = {});
+    // `environment`: "NAME=value" on top of ours. `file`: its configuration file, as configure().
+    explicit TestServer(std::vector<std::string> flags, std::vector<std::string> environment = {},
+                        const std::string& file = "");
     ~TestServer();
 
     // The first line that matches and that no earlier expect() returned: lines of several processes
@@ -42,6 +43,8 @@ class TestServer {
     // fake_heard of this kind.
     Line expect_heard(const std::string& what, const Match& match = nullptr);
 
+    // Writes the configuration file; "{folder}" stands for folder().
+    void configure(std::string file) const;
     void signal(int number) const;
     // Reads the log to its end and returns the exit code; 128 + number when a signal ended it.
     int wait_for_exit();

@@ -7,36 +7,39 @@
 namespace bitnetd::supervisor {
 namespace {
 
+constexpr uint64_t kTick = 10;
+constexpr uint64_t kLimit = 100;
+
 TEST(HangJudge, SilenceBeyondTheLimitHangs) {
-    HangJudge judge(10, 100);
+    HangJudge judge;
     uint64_t now = 1000;
     for (; now <= 1100; now += 10) {
-        judge.on_tick(now);
-        EXPECT_FALSE(judge.hangs(1000)) << now;
+        judge.on_tick(now, kTick);
+        EXPECT_FALSE(judge.hangs(1000, kLimit)) << now;
     }
-    judge.on_tick(1110);
-    EXPECT_TRUE(judge.hangs(1000));
-    EXPECT_FALSE(judge.hangs(1050));
+    judge.on_tick(1110, kTick);
+    EXPECT_TRUE(judge.hangs(1000, kLimit));
+    EXPECT_FALSE(judge.hangs(1050, kLimit));
 }
 
 TEST(HangJudge, NoTimeAndTimesToComeProveNothing) {
-    HangJudge judge(10, 100);
-    judge.on_tick(1000);
-    judge.on_tick(1080);
-    EXPECT_FALSE(judge.hangs(0));
-    EXPECT_FALSE(judge.hangs(UINT64_MAX));
+    HangJudge judge;
+    judge.on_tick(1000, kTick);
+    judge.on_tick(1080, kTick);
+    EXPECT_FALSE(judge.hangs(0, kLimit));
+    EXPECT_FALSE(judge.hangs(UINT64_MAX, kLimit));
 }
 
 TEST(HangJudge, OwnPauseGrantsAFreshInterval) {
-    HangJudge judge(10, 100);
-    judge.on_tick(1000);
-    judge.on_tick(1'000'000);  // stopped, continued
-    EXPECT_FALSE(judge.hangs(1000));
+    HangJudge judge;
+    judge.on_tick(1000, kTick);
+    judge.on_tick(1'000'000, kTick);  // stopped, continued
+    EXPECT_FALSE(judge.hangs(1000, kLimit));
     for (uint64_t now = 1'000'010; now <= 1'000'100; now += 10)
-        judge.on_tick(now);
-    EXPECT_FALSE(judge.hangs(1000));
-    judge.on_tick(1'000'110);
-    EXPECT_TRUE(judge.hangs(1000));
+        judge.on_tick(now, kTick);
+    EXPECT_FALSE(judge.hangs(1000, kLimit));
+    judge.on_tick(1'000'110, kTick);
+    EXPECT_TRUE(judge.hangs(1000, kLimit));
 }
 
 }  // namespace

@@ -46,6 +46,18 @@ TEST(RestartPolicy, BreakerOpensAndOneFailedTryOpensItAgain) {
     EXPECT_TRUE(policy.on_death(Blame::kOwn, 10, now).breaker_open);
 }
 
+TEST(RestartPolicy, NewLimitsCountWhatWasCountedBefore) {
+    RestartPolicy policy(kLimits, 5);
+    EXPECT_FALSE(policy.on_death(Blame::kOwn, 0, 1).breaker_open);
+    RestartLimits limits = kLimits;
+    limits.breaker_deaths = 2;
+    limits.breaker_pause_ns = 60'000'000;
+    policy.use_limits(limits);
+    const auto open = policy.on_death(Blame::kOwn, 0, 2);
+    EXPECT_TRUE(open.breaker_open);
+    EXPECT_GE(open.start_at_ns, 30'000'000u);
+}
+
 TEST(RestartPolicy, LongLifeWipesTheRecord) {
     RestartPolicy policy(kLimits, 4);
     uint64_t now = 0;

@@ -80,6 +80,19 @@ TEST(CommandLine, MistakesNameTheirPlace) {
     EXPECT_FALSE(read({"--config", "/nowhere/c.toml"}).ok());
 }
 
+TEST(CommandLine, AFileHasListsOnlyWhereTheyBelong) {
+    const TemporaryFolder folder;
+    const std::string path = folder.path() + "/c.toml";
+    for (const char* list : {"[1, 2]", "[]", "[3]"}) {
+        std::ofstream(path) << "[server]\nworkers = " << list << "\n";
+        auto file = read({"--config", path.c_str()});
+        ASSERT_FALSE(file.ok()) << list;
+        EXPECT_NE(file.error().message.find("c.toml:2: server.workers: expected one value"),
+                  std::string::npos)
+            << file.error().message;
+    }
+}
+
 // What only shows when all settings are there.
 TEST(CommandLine, RulesOverSeveralRowsNameThePlaceToo) {
     const TemporaryFolder folder;

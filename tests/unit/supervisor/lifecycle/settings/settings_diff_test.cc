@@ -1,5 +1,6 @@
-// Goal: what SIGHUP read becomes the work it takes, no more and no less; no row is forgotten.
-// Method: one changed row at a time for each class; every row of the table for its class's effect.
+// Goal: what SIGHUP read becomes the work it takes, no more and no less; no row is forgotten; and
+// what a reload left undone is found by the next one. Method: one changed row at a time for each
+// class; every row of the table for its class's effect; servers of which parts are as before.
 #include "supervisor/lifecycle/settings/settings_diff.h"
 
 #include <gtest/gtest.h>
@@ -22,8 +23,19 @@ Settings checked(Params params) {
     return std::move(settings).value();
 }
 
+// One frontend, and a worker for each model, all as the settings say.
+Running all_of(const Settings& settings) {
+    Running running{settings, {}, settings.listen, {&settings.params}, {}};
+    for (const ModelSource& model : settings.models) {
+        running.models.push_back({model, &settings.params});
+        running.workers.push_back({model.id, &settings.params});
+    }
+    return running;
+}
+
 SettingsChange change_to(Params params) {
-    return diff(checked(good()), checked(std::move(params)));
+    const Settings before = checked(good());
+    return diff(all_of(before), checked(std::move(params)));
 }
 
 std::vector<std::string> ids(const std::vector<ModelSource>& models) {
@@ -45,8 +57,7 @@ using Texts = std::vector<std::string>;
 TEST(SettingsDiff, NothingChanged) {
     const SettingsChange change = change_to(good());
     EXPECT_TRUE(change.empty());
-    EXPECT_FALSE(change.live || change.frontends || change.workers || change.models_again);
-    EXPECT_FALSE(change.default_model_changed);
+    EXPECT_FALSE(change.frontends || change.workers);
 }
 
 // Every row alone, past check_settings(): its class decides what is to be done, and nothing else
@@ -61,16 +72,16 @@ TEST(SettingsDiff, EveryRowDoesWhatItsClassSays) {
         if (text == row.default_text) text = row.range_text.substr(dots + 4);
         ASSERT_TRUE(set_param(after.params, row.section, row.name, text).ok()) << row.key();
 
-        const SettingsChange change = diff(before, after);
+        const SettingsChange change = diff(all_of(before), after);
         EXPECT_EQ(change.keys, Texts{row.key()});
         const auto is = [&](std::initializer_list<Reload> classes) {
             return std::find(classes.begin(), classes.end(), row.reload) != classes.end();
         };
-        EXPECT_EQ(change.live, is({Reload::kLive})) << row.key();
         EXPECT_EQ(change.frontends, is({Reload::kFrontends, Reload::kBoth, Reload::kAll}))
             << row.key();
         EXPECT_EQ(change.workers, is({Reload::kWorkers, Reload::kBoth})) << row.key();
-        EXPECT_EQ(change.models_again, is({Reload::kLoad, Reload::kAll})) << row.key();
+        EXPECT_EQ(change.models_swapped.size(), is({Reload::kLoad, Reload::kAll}) ? 2u : 0u)
+            << row.key();
         EXPECT_EQ(change.need_restart, is({Reload::kRestart}) ? Texts{row.key()} : Texts{});
     }
 }
@@ -95,7 +106,7 @@ TEST(SettingsDiff, NewWorkersComeWithModelsThatArePreparedAgain) {
     params.worker_threads = 2;
     params.model_pooling = "mean";
     const SettingsChange change = change_to(params);
-    EXPECT_TRUE(change.models_again);
+    EXPECT_EQ(ids(change.models_swapped), (Texts{"demo", "other"}));
     EXPECT_FALSE(change.workers);
     EXPECT_EQ(change.keys, (Texts{"model.pooling", "worker.threads"}));
 }
@@ -106,19 +117,103 @@ TEST(SettingsDiff, ModelsComeGoAndChangeTheirFile) {
     const SettingsChange change = change_to(params);
     EXPECT_EQ(ids(change.models_added), Texts{"third"});
     EXPECT_EQ(ids(change.models_removed), Texts{"other"});
-    ASSERT_EQ(ids(change.models_changed), Texts{"demo"});
-    EXPECT_EQ(change.models_changed[0].path, "/m/demo-2.gguf");
-    EXPECT_TRUE(change.default_model_changed);
-    EXPECT_FALSE(change.frontends || change.workers || change.models_again);
+    ASSERT_EQ(ids(change.models_swapped), Texts{"demo"});
+    EXPECT_EQ(change.models_swapped[0].path, "/m/demo-2.gguf");
+    EXPECT_FALSE(change.frontends || change.workers);
 }
 
-TEST(SettingsDiff, TheFirstModelIsTheDefault) {
+TEST(SettingsDiff, AnotherOrderOfModelsChangesNoModel) {
     Params params = good();
     params.server_model = {params.server_model[1], params.server_model[0]};
     const SettingsChange change = change_to(params);
-    EXPECT_TRUE(change.default_model_changed);
+    EXPECT_EQ(change.keys, Texts{"server.model"});
     EXPECT_TRUE(change.models_added.empty() && change.models_removed.empty());
-    EXPECT_TRUE(change.models_changed.empty());
+    EXPECT_TRUE(change.models_swapped.empty());
+}
+
+TEST(SettingsDiff, WhatTheListNamesAndNobodyServesIsLoaded) {
+    const Settings settings = checked(good());
+    Running running = all_of(settings);
+    running.models.pop_back();
+    EXPECT_EQ(ids(diff(running, settings).models_missing), Texts{"other"});
+    Params params = good();
+    params.server_model[1] = "other=/m/mended.gguf";
+    EXPECT_EQ(ids(diff(running, checked(params)).models_added), Texts{"other"});
+    params.server_model.pop_back();
+    EXPECT_TRUE(diff(running, checked(params)).models_removed.empty());
+}
+
+TEST(SettingsDiff, WhatOperatorsLoadedStaysWhereTheListIsAsBefore) {
+    const Settings settings = checked(good());
+    Running running = all_of(settings);
+    running.models[0].source.path = "/m/swapped.gguf";
+    running.models.push_back({{"extra", "/m/extra.gguf"}, &settings.params});
+    EXPECT_TRUE(diff(running, settings).empty());
+
+    Params params = good();
+    params.server_model[0] = "demo=/m/demo-2.gguf";
+    params.server_model.push_back("extra=/m/extra.gguf");
+    EXPECT_EQ(ids(diff(running, checked(params)).models_swapped), Texts{"demo"});
+
+    params = good();
+    params.model_pooling = "mean";
+    const SettingsChange again = diff(running, checked(params));
+    ASSERT_EQ(ids(again.models_swapped), (Texts{"demo", "other", "extra"}));
+    EXPECT_EQ(again.models_swapped[0].path, "/m/swapped.gguf");
+}
+
+TEST(SettingsDiff, PartsOfAnOlderConfigurationAreFound) {
+    const Settings settings = checked(good());
+    Params old = settings.params;
+    old.api_strict = 1;
+    old.worker_threads = 2;
+    old.model_pooling = "mean";
+
+    Running running = all_of(settings);
+    running.frontends = {&old};
+    SettingsChange change = diff(running, settings);
+    EXPECT_TRUE(change.keys.empty() && !change.empty());
+    EXPECT_TRUE(change.frontends && !change.workers && change.models_swapped.empty());
+
+    running.frontends = {&settings.params};
+    running.workers[1].params = &old;
+    change = diff(running, settings);
+    EXPECT_TRUE(change.workers && !change.frontends && change.keeps_bytes);
+    old.kv_type = "f16";
+    EXPECT_FALSE(diff(running, settings).keeps_bytes);
+
+    running.models[1].params = &old;
+    change = diff(running, settings);
+    EXPECT_EQ(ids(change.models_swapped), Texts{"other"});
+    EXPECT_FALSE(change.workers);
+}
+
+TEST(SettingsDiff, WhatIsInForceIsWhatThereIs) {
+    Params params = good();
+    params.server_model.push_back("leaves=/m/leaves.gguf");
+    const Settings before = checked(params);
+    params = good();
+    params.server_model = {"demo=/m/demo-2.gguf", "other=/m/other-2.gguf", "third=/m/third.gguf",
+                           "fourth=/m/fourth.gguf"};
+    params.server_listen = {"[::1]:8080"};
+    params.worker_threads = 2;
+    params.server_kill_grace_ms = 50;
+    const Settings wanted = checked(params);
+    const std::vector<ServedModel> served = {{{"demo", "/m/demo-2.gguf"}, nullptr},
+                                             {{"other", "/m/other.gguf"}, nullptr},
+                                             {{"third", "/m/third.gguf"}, nullptr}};
+
+    const Settings none_rolled = settings_in_force(before, wanted, before.params, served);
+    EXPECT_EQ(none_rolled.params.server_model,
+              (Texts{"demo=/m/demo-2.gguf", "other=/m/other.gguf", "third=/m/third.gguf"}));
+    EXPECT_EQ(ids(none_rolled.models), (Texts{"demo", "other", "third"}));
+    EXPECT_EQ(texts(none_rolled.listen), Texts{"127.0.0.1:8080"});
+    EXPECT_EQ(none_rolled.params.worker_threads, before.params.worker_threads);
+
+    const Settings rolled = settings_in_force(before, wanted, wanted.params, served);
+    EXPECT_EQ(texts(rolled.listen), Texts{"[::1]:8080"});
+    EXPECT_EQ(rolled.params.worker_threads, 2u);
+    EXPECT_EQ(rolled.params.server_kill_grace_ms, before.params.server_kill_grace_ms);
 }
 
 TEST(SettingsDiff, AModelWrittenDifferentlyIsTheSame) {
@@ -127,8 +222,7 @@ TEST(SettingsDiff, AModelWrittenDifferentlyIsTheSame) {
     const SettingsChange change = change_to(params);
     EXPECT_EQ(change.keys, Texts{"server.model"});
     EXPECT_TRUE(change.models_added.empty() && change.models_removed.empty());
-    EXPECT_TRUE(change.models_changed.empty());
-    EXPECT_FALSE(change.default_model_changed);
+    EXPECT_TRUE(change.models_swapped.empty());
 }
 
 TEST(SettingsDiff, ListeningSocketsComeAndGo) {
@@ -152,7 +246,7 @@ TEST(SettingsDiff, SomeRowsWaitForARestart) {
     params.server_state_dir = "/var/lib/b";
     const SettingsChange change = change_to(params);
     EXPECT_EQ(change.need_restart, (Texts{"server.control", "server.state_dir"}));
-    EXPECT_FALSE(change.live || change.frontends || change.workers || change.models_again);
+    EXPECT_FALSE(change.frontends || change.workers);
 }
 
 }  // namespace
