@@ -12,6 +12,7 @@
 
 #include "common/base/clock.h"
 #include "common/config/exit_codes.h"
+#include "shm/abi/rollout_abi.h"
 #include "shm/control/channel.h"
 #include "shm/control/text_field.h"
 #include "supervisor/lifecycle/settings/listen_address.h"
