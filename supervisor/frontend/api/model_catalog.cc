@@ -96,7 +96,10 @@ void ModelCatalog::add(std::shared_ptr<const Model> model, shm::ModelStanding st
 
 void ModelCatalog::set_standing(uint64_t key, shm::ModelStanding standing, bool is_default) {
     const auto subject = find(key);
-    if (subject == nullptr) return;
+    if (subject == nullptr) {
+        if (standing == shm::ModelStanding::kRetiring) unreleased_.insert(key);
+        return;
+    }
     const bool serves = standing == shm::ModelStanding::kServing;
     auto list = std::make_shared<ModelList>(*list_);
     for (ListedModel& listed : *list) {
@@ -137,11 +140,12 @@ std::shared_ptr<const Model> ModelCatalog::find(uint64_t key) const {
 std::vector<uint64_t> ModelCatalog::take_released(
     const std::function<bool(uint64_t)>& has_flights) {
     std::vector<uint64_t> released;
-    if (unreleased_.empty()) return released;
-    for (const ListedModel& listed : *list_) {
-        if (!unreleased_.contains(listed->key)) continue;
-        if (listed.model.use_count() > 1 || has_flights(listed->key)) continue;
-        released.push_back(listed->key);
+    for (const uint64_t key : unreleased_) {
+        const bool is_held =
+            std::any_of(list_->begin(), list_->end(), [key](const ListedModel& listed) {
+                return listed->key == key && listed.model.use_count() > 1;
+            });
+        if (!is_held && !has_flights(key)) released.push_back(key);
     }
     for (const uint64_t key : released)
         unreleased_.erase(key);

@@ -93,8 +93,8 @@ class ModelCatalog {
     // Replaces a model of the same key. Its standing and what follows: see set_standing().
     void add(std::shared_ptr<const Model> model,
              shm::ModelStanding standing = shm::ModelStanding::kServing, bool is_default = false);
-    // Who begins to serve makes another one of its id retire, in the same list. An unknown key is
-    // ignored: its kModelGone went before.
+    // Who begins to serve makes another one of its id retire, in the same list. One that is not
+    // here (it was refused) is released as soon as it is told to retire.
     void set_standing(uint64_t key, shm::ModelStanding standing, bool is_default);
     void remove(uint64_t key);
 

@@ -85,8 +85,9 @@ Result<void> FrontendProcess::take_board(const shm::Message& message) {
     return boards_.add(board.incarnation, message.fds[0].get());
 }
 
-// The image is sealed before it is sent, and so is what a hostile loader could have written into
-// it: checked once, then read-only for ever.
+// What was sealed is the loader's word. A frontend that ended for a wrong one would get it again
+// from the next supervisor's message: it goes on without the model, and a rollout's self-test says
+// so.
 Result<void> FrontendProcess::take_model(const shm::Message& message) {
     BITNETD_ASSIGN(const auto facts, message.as<shm::ModelMessage>());
     BITNETD_TRY(message.expect_fds(1));
@@ -94,10 +95,30 @@ Result<void> FrontendProcess::take_model(const shm::Message& message) {
         catalog_.set_standing(facts.model_key, facts.standing, facts.is_default != 0);
         return {};
     }
-    BITNETD_TRY(shm::check_weights_sealed(message.fds[0].get()));
-    BITNETD_ASSIGN(auto mapped, shm::Segment::map(message.fds[0].get(), shm::Access::kRead));
-    const auto memory = std::make_shared<const shm::Segment>(std::move(mapped));
+    auto opened = open_model(facts, message.fds[0].get());
+    if (!opened.ok()) {
+        log::error("model_refused", {{"model", shm::field_text(facts.id)},
+                                     {"model_key", facts.model_key},
+                                     {"reason", opened.error().message}});
+        return {};
+    }
+    const std::shared_ptr<const Model> model = std::move(opened).value();
+    log::info("model_attached", {{"model", model->id},
+                                 {"context", model->context},
+                                 {"chat_template", model->chat_template.has_value()},
+                                 {"fingerprint", model->fingerprint}});
+    admission_.add_model(model->key, monotonic_ns());
+    catalog_.add(model, facts.standing, facts.is_default != 0);
+    return {};
+}
 
+// The image is sealed before it is sent, and so is what a hostile loader could have written into
+// it: checked once, then read-only for ever.
+Result<std::shared_ptr<const Model>> FrontendProcess::open_model(const shm::ModelMessage& facts,
+                                                                 int image) const {
+    BITNETD_TRY(shm::check_weights_sealed(image));
+    BITNETD_ASSIGN(auto mapped, shm::Segment::map(image, shm::Access::kRead));
+    const auto memory = std::make_shared<const shm::Segment>(std::move(mapped));
     const Params& params = link_.params();
     ModelOptions options{params.kv_context_max, params.api_text_bytes_max, params.kv_type,
                          params.worker_block_inputs, params.worker_bf16_inputs};
@@ -105,14 +126,7 @@ Result<void> FrontendProcess::take_model(const shm::Message& message) {
         BITNETD_ASSIGN(ModelAlias alias, parse_model_alias(text));
         options.aliases.push_back(std::move(alias));
     }
-    BITNETD_ASSIGN(auto model, Model::open(facts, memory, memory->view(), options));
-    log::info("model_attached", {{"model", model->id},
-                                 {"context", model->context},
-                                 {"chat_template", model->chat_template.has_value()},
-                                 {"fingerprint", model->fingerprint}});
-    admission_.add_model(model->key, monotonic_ns());
-    catalog_.add(std::move(model), facts.standing, facts.is_default != 0);
-    return {};
+    return Model::open(facts, memory, memory->view(), options);
 }
 
 Result<void> FrontendProcess::take_model_gone(const shm::Message& message) {

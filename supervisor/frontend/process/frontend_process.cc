@@ -29,7 +29,8 @@ http::Limits http_limits(const Params& params) {
     return limits;
 }
 
-// Of a rolled frontend, beyond the longest time that a generation may take.
+// Of a rolled frontend, beyond the longest time that a generation may take, or that its clients
+// were told they may idle.
 constexpr uint64_t kRollMarginMs = 5'000;
 
 uv_handle_t* handle_of(auto& handle) {
@@ -125,11 +126,12 @@ Result<void> FrontendProcess::start_handles() {
     return {};
 }
 
-void FrontendProcess::on_control(uv_poll_t* handle, int, int events) noexcept {
+void FrontendProcess::on_control(uv_poll_t* handle, int status, int events) noexcept {
     auto& self = *static_cast<FrontendProcess*>(handle->data);
-    // A failure shows in reading, too.
+    // A failure shows in reading, too. A supervisor that died without having read all that we said
+    // is a failed socket to libuv, which has stopped watching it by now.
     if ((events & UV_WRITABLE) != 0) (void)self.link_.channel().flush();
-    if ((events & UV_READABLE) != 0) self.read_control();
+    if (status < 0 || (events & UV_READABLE) != 0) self.read_control();
     self.watch_control();
 }
 
@@ -282,8 +284,9 @@ void FrontendProcess::drain(http::Drain why, int exit_code) {
     if (!is_rolled) admission_.begin_drain(now_ns);
     link_.board().set_state(shm::ProcessState::kDraining, now_ns);
     const Params& params = link_.params();
+    const uint64_t longest_ms = std::max(params.api_timeout_ms, params.http_idle_timeout_ms);
     const uint64_t limit_ms =
-        is_rolled ? params.api_timeout_ms + kRollMarginMs : params.server_drain_timeout_ms;
+        is_rolled ? longest_ms + kRollMarginMs : params.server_drain_timeout_ms;
     uv_timer_start(&drain_deadline_, on_drain_deadline, limit_ms, 0);
     watch_empty();
 }

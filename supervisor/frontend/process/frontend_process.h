@@ -10,6 +10,7 @@
 
 #include <array>
 #include <list>
+#include <memory>
 #include <optional>
 
 #include "common/base/result.h"
@@ -52,6 +53,8 @@ class FrontendProcess final : private OrderSender {
     Result<void> take_listen(shm::Message message);
     Result<void> take_board(const shm::Message& message);
     Result<void> take_model(const shm::Message& message);
+    Result<std::shared_ptr<const Model>> open_model(const shm::ModelMessage& facts,
+                                                    int image) const;
     Result<void> take_model_gone(const shm::Message& message);
     Result<void> take_peer(shm::Message message);
     Result<void> take_peer_gone(const shm::Message& message);

@@ -74,6 +74,14 @@ TEST_F(ModelCatalogTest, OtherIdsServeOn) {
     EXPECT_EQ(found(""), kTestModelKey) << "rather any than none";
 }
 
+TEST_F(ModelCatalogTest, OneThatWasRefusedIsReleasedAtOnce) {
+    catalog_.set_standing(7, ModelStanding::kCanary, false);
+    EXPECT_EQ(released(), Keys{});
+    catalog_.set_standing(7, ModelStanding::kRetiring, false);
+    EXPECT_EQ(released(), Keys{7}) << "the rollout's way back waits for it";
+    EXPECT_EQ(released(), Keys{});
+}
+
 TEST_F(ModelCatalogTest, AFlightKeepsItsModel) {
     add_worker();
     FakeExchange& client = complete({{"prompt", "ab"}, {"max_tokens", 2}});
