@@ -14,7 +14,7 @@
 
 namespace bitnetd::shm {
 
-inline constexpr uint32_t kControlAbiVersion = 5;
+inline constexpr uint32_t kControlAbiVersion = 6;
 inline constexpr uint32_t kControlPayloadMax = 60 * 1024;
 inline constexpr uint32_t kControlFdsMax = 16;
 // Files of one model; they must fit the channel's queue. The largest published have under 200.
@@ -68,6 +68,8 @@ enum class MessageType : uint16_t {
     kCanaryReport = 40,   // CanaryReportMessage                                     <- frontend
     kOrder = 41,          // OrderMessage: what an operator asked over HTTP          <- frontend
     kSelfTestDone = 42,   // SelfTestDoneMessage                                     <- frontend
+    kPeerBroken = 43,     // IncarnationMessage: of the peer whose rings are not as agreed; it was
+                          //                     dropped                             <- both
 
     // frontend -> its successor, on the channel of kHandOver and kPredecessor
     kConnection = 44,  // nothing               fds: 1 .. kControlFdsMax idle client connections

@@ -61,7 +61,7 @@ void StepLoop::take_requests() {
     for (uint32_t index = 0; index < kPeersMax; ++index) {
         Peer* peer = peers_.at(index);
         if (peer == nullptr) continue;
-        if (!intake_.take(index, *peer).ok() || peer->is_broken()) drop_peer(index);
+        if (!intake_.take(index, *peer).ok() || peer->is_broken()) drop_broken_peer(index);
     }
 }
 

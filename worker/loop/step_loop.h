@@ -80,6 +80,7 @@ class StepLoop {
     void add_peer(shm::Message message);
     void keep_peers(const shm::Message& message);
     void drop_peer(uint32_t index);
+    void drop_broken_peer(uint32_t index);
     void reopen_logs(const shm::Message& message);
     void drain(const char* reason);
     void become_orphan(const char* reason);

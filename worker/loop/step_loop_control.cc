@@ -145,6 +145,15 @@ void StepLoop::drop_peer(uint32_t index) {
     peers_.remove(index);
 }
 
+// It lives and waits for its flights: the supervisor is told, or it would never hear of them.
+void StepLoop::drop_broken_peer(uint32_t index) {
+    const shm::IncarnationMessage broken{peers_.at(index)->incarnation()};
+    drop_peer(index);
+    if (const auto told = control_.send(shm::MessageType::kPeerBroken, broken); !told.ok()) {
+        log::warn("supervisor_not_told", {{"reason", told.error().message}});
+    }
+}
+
 void StepLoop::reopen_logs(const shm::Message& message) {
     if (message.fds.size() != 1) return end(kExitProtocol);
     if (const auto reopened = log::reopen(message.fds[0].get()); !reopened.ok()) {

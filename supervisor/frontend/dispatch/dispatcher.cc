@@ -113,7 +113,9 @@ bool Dispatcher::poll(uint64_t now_ns) {
     for (auto worker = workers_.begin(); worker != workers_.end();) {
         const auto here = worker++;
         arrived |= drain(here->second, now_ns);
-        if (here->second.is_broken) retire(here, shm::PeerEnd::kKilled, now_ns);
+        if (!here->second.is_broken) continue;
+        broken_.push_back(here->first);
+        retire(here, shm::PeerEnd::kKilled, now_ns);
     }
     end_overdue(now_ns);
     tell_sinks(now_ns);

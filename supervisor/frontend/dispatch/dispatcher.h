@@ -69,6 +69,9 @@ class Dispatcher {
     // One turn: takes in all published records, tells the sinks, ends what is overdue, hands out
     // waiting flights. True when something arrived.
     bool poll(uint64_t now_ns);
+    // Workers that poll() retired for what they published, by incarnation, each once: nobody else
+    // knows of it.
+    std::vector<uint64_t> take_broken() { return std::exchange(broken_, {}); }
     // Ends every flight (the process is about to exit).
     void end_all(EndReason reason, uint64_t now_ns);
 
@@ -188,7 +191,8 @@ class Dispatcher {
     std::set<std::pair<uint64_t, uint64_t>> deadlines_;  // deadline_ns, id
     std::map<uint64_t, Worker> workers_;                 // by incarnation
     std::set<uint64_t> models_gone_;
-    std::vector<uint64_t> dirty_;  // flights with news for their sink
+    std::vector<uint64_t> broken_;  // see take_broken()
+    std::vector<uint64_t> dirty_;   // flights with news for their sink
     WaitingQueue queue_;
     size_t copies_ = 0;               // of flights_
     std::map<uint64_t, Pace> paces_;  // by model key

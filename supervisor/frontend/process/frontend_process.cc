@@ -170,6 +170,11 @@ Result<void> FrontendProcess::send_order(const shm::OrderMessage& order) {
     return sent;
 }
 
+void FrontendProcess::report_broken_workers() {
+    for (const uint64_t incarnation : dispatcher_.take_broken())
+        tell_supervisor(shm::MessageType::kPeerBroken, shm::IncarnationMessage{incarnation});
+}
+
 void FrontendProcess::release_models() {
     const auto released =
         catalog_.take_released([this](uint64_t key) { return dispatcher_.has_flights(key); });
@@ -209,6 +214,7 @@ void FrontendProcess::on_prepare(uv_prepare_t* handle) noexcept {
     self.api_.end_turn();
     self.report_canary();
     self.report_self_test();
+    self.report_broken_workers();
     self.release_models();
     self.set_wake_timer(monotonic_ns());
     self.link_.doorbell().prepare_sleep();

@@ -84,6 +84,7 @@ class FrontendProcess final : private OrderSender {
     template <typename T>
     void tell_supervisor(shm::MessageType type, const T& value);
     Result<void> send_order(const shm::OrderMessage& order) override;
+    void report_broken_workers();
     void release_models();
     void report_canary();
     void report_self_test();

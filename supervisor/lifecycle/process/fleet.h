@@ -120,6 +120,7 @@ class Fleet final : private ChildOwner {
     void on_condemned(Child& child) override;
     void on_exit(Child& child, const ChildExit& exit) override;
     Result<void> take_ready(Slot& slot, const shm::Message& message);
+    Result<void> take_peer_broken(const Slot& reporter, const shm::Message& message);
     void log_ready(const Slot& slot);
     void introduce(Process& process);
     Result<void> connect(Process& frontend, Process& worker);

@@ -22,6 +22,8 @@ void Fleet::on_message(Child& child, shm::Message& message) {
     Result<void> taken = {};
     if (message.type == shm::MessageType::kReady) {
         taken = take_ready(*slot, message);
+    } else if (message.type == shm::MessageType::kPeerBroken && slot->process->ready) {
+        taken = take_peer_broken(*slot, message);
     } else if (slot->role == shm::Role::kFrontend && slot->process->ready) {
         taken = owner_.on_frontend_message(*slot->process, message);
     } else {
@@ -51,6 +53,22 @@ Result<void> Fleet::take_ready(Slot& slot, const shm::Message& message) {
     log_ready(slot);
     introduce(process);
     owner_.on_process_ready(slot);
+    return {};
+}
+
+// Rings are never repaired. Whoever of the two wrote what is wrong, and whoever says so, the worker
+// ends for it: its flights go on elsewhere and no client notices, while a frontend would take its
+// connections with it. A frontend that reports what is not so, or garbles one worker's ring after
+// the other, is bounded by the workers' back-off and breaker, as whatever else makes them die.
+Result<void> Fleet::take_peer_broken(const Slot& reporter, const shm::Message& message) {
+    BITNETD_TRY(message.expect_fds(0));
+    BITNETD_ASSIGN(const auto broken, message.as<shm::IncarnationMessage>());
+    const Slot* peer = table_.find(broken.incarnation);
+    if (peer == nullptr || !peer->process->ready) return {};  // gone meanwhile
+    if (peer->role == reporter.role) return invalid("kPeerBroken of " + peer->name);
+    const Slot& worker = reporter.role == shm::Role::kWorker ? reporter : *peer;
+    worker.process->child->reject(
+        invalid("a ring is not as agreed, says " + reporter.name + " of " + peer->name));
     return {};
 }
 

@@ -70,6 +70,7 @@ class FakeFrontend {
     void listen(size_t records_max = SIZE_MAX);
     const Heard& heard(uint64_t flight) { return heard_[flight]; }
     std::span<std::byte> request_ring() { return request_segment_.mutable_view(); }
+    std::span<std::byte> token_ring() { return token_segment_.mutable_view(); }
     shm::BoardWriter& board() { return *board_; }
     bool bell_rang() const;
 

@@ -4,7 +4,8 @@
 // standard error.
 //
 // A test gives orders by signal: USR1 hang in a step (worker) or stop the heartbeat (frontend),
-// USR2 send a message that is not a child's to send, HUP fail a check. BITNETD_FAKE_LOADER chooses
+// USR2 send a message that is not a child's to send (the role that BITNETD_FAKE_BROKEN names: say
+// that its last peer's rings are broken), HUP fail a check. BITNETD_FAKE_LOADER chooses
 // what the loader does; BITNETD_FAKE_WORKER=exit makes every worker exit before READY, =silent
 // never say READY, =stops makes USR1 stop it (SIGSTOP) in the step that hangs. A setting does it
 // for workers of one configuration: with worker.null_step_us = 13 they exit before READY. Roles
@@ -189,13 +190,19 @@ uint64_t bytes_of(const Fd& file) {
     return fstat(file.get(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
 }
 
+struct Orders {
+    bool hang = false;
+    uint64_t last_peer = 0;  // incarnation
+};
+
 // False: told to end.
-bool hear(shm::ChildLink& link, const shm::Message& message) {
+bool hear(shm::ChildLink& link, const shm::Message& message, Orders& orders) {
     switch (message.type) {
         case shm::MessageType::kPeer: {
             const auto peer = message.as<shm::PeerMessage>();
             BITNETD_CHECK(message.fds.size() == 4);
             report(link, "peer", {{"peer", peer->incarnation}, {"credits", peer->credits}});
+            orders.last_peer = peer->incarnation;
             report(link, "rings",
                    {{"requests", bytes_of(message.fds[0])}, {"tokens", bytes_of(message.fds[1])}});
             return true;
@@ -244,10 +251,6 @@ bool hear(shm::ChildLink& link, const shm::Message& message) {
     }
 }
 
-struct Orders {
-    bool hang = false;
-};
-
 void obey(shm::ChildLink& link, shm::Role role, uint32_t signal_number, Orders& orders) {
     switch (signal_number) {
         case SIGUSR1:
@@ -256,6 +259,11 @@ void obey(shm::ChildLink& link, shm::Role role, uint32_t signal_number, Orders& 
             if (environment("BITNETD_FAKE_WORKER") == "stops") raise(SIGSTOP);
             return;
         case SIGUSR2:
+            if (environment("BITNETD_FAKE_BROKEN") == shm::to_string(role)) {
+                const shm::IncarnationMessage broken{orders.last_peer};
+                static_cast<void>(link.channel().send(shm::MessageType::kPeerBroken, broken));
+                return;
+            }
             static_cast<void>(link.channel().send(shm::MessageType::kLoaded));
             return;
         case SIGHUP:
@@ -288,15 +296,15 @@ int fake_process(shm::Role role) {
     const bool exits = how == "exit" || link->params().worker_null_step_us == 13;
     if (role == shm::Role::kWorker && exits) return kExitSelfCheck;
     report(*link, "settings", {{"log_level", link->params().log_level}});
+    Orders orders;
     for (const shm::Message& message : link->take_setup())
-        hear(*link, message);
+        hear(*link, message, orders);
     shm::ReadyMessage ready{};
     ready.slots_max = role == shm::Role::kWorker ? 8 : 0;
     shm::set_field(ready.kernel_isa, role == shm::Role::kWorker ? "fake" : "");
     const bool silent = role == shm::Role::kWorker && how == "silent";
     if (!silent && !link->send_ready(ready).ok()) return kExitLostSupervisor;
 
-    Orders orders;
     const uint64_t interval_ns = link->params().server_heartbeat_interval_ms * kNsPerMs;
     uint64_t beat_ns = 0;
     while (true) {
@@ -314,7 +322,7 @@ int fake_process(shm::Role role) {
             auto message = link->receive();
             if (!message.ok()) return kExitLostSupervisor;
             if (!message->has_value()) break;
-            if (!hear(*link, **message)) return kExitOk;
+            if (!hear(*link, **message, orders)) return kExitOk;
         }
     }
 }

@@ -207,6 +207,31 @@ TEST(Supervisor, ChildThatSendsNonsenseIsKilledAndReplaced) {
     }
 }
 
+// One side alone had dropped the other, which would never have heard of it.
+TEST(Supervisor, ABrokenRingEndsItsWorkerWhoeverSaysSo) {
+    for (const char* reporter : {"frontend", "worker"}) {
+        TestServer server(with_model({}), {std::string("BITNETD_FAKE_BROKEN=") + reporter});
+        const Line frontend = server.expect_event("frontend_ready");
+        const Line worker = server.expect_event("worker_ready");
+        server.expect_event("ready");
+        server.expect_heard("peer", [&](const Line& line) {
+            return line["role"] == std::string("bitnetd-") + reporter;
+        });
+        kill(pid_of(reporter == std::string("worker") ? worker : frontend), SIGUSR2);
+        const Line gone = server.expect_heard("peer_gone");
+        EXPECT_EQ(gone["peer"], worker["incarnation"]);
+        EXPECT_EQ(gone["end"], kOwnFault);
+        const Line died = server.expect_event("worker_died");
+        EXPECT_EQ(died["own_fault"], true);
+        const Line again = server.expect_event("worker_ready");
+        server.expect_heard("peer", [&](const Line& line) {
+            return line["role"] == "bitnetd-frontend" && line["peer"] == again["incarnation"];
+        });
+        server.signal(SIGTERM);
+        EXPECT_EQ(server.wait_for_exit(), kExitOk);
+    }
+}
+
 TEST(Supervisor, DeadFrontendIsReplacedAndMeetsTheSameWorkers) {
     TestServer server(with_model({}));
     const Line frontend = server.expect_event("frontend_ready");

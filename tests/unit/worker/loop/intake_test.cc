@@ -5,6 +5,7 @@
 #include "worker/loop/intake.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
@@ -53,6 +54,18 @@ class IntakeTest : public ::testing::Test {
         EXPECT_EQ(frontend_.heard(flight_).tokens.size(), 8u);
         EXPECT_EQ(fixture_.cache().pages().available(), fixture_.cache().pages().pages_total());
         EXPECT_EQ(fixture_.board().worker().slots_used, 0u);
+    }
+
+    // What the supervisor was told.
+    std::vector<uint64_t> broken_peers() {
+        shm::Channel supervisor{Fd(dup(fixture_.supervisor().get()))};
+        std::vector<uint64_t> broken;
+        while (true) {
+            const auto message = supervisor.receive();
+            if (!message.ok() || !message->has_value()) return broken;
+            EXPECT_EQ((*message)->type, shm::MessageType::kPeerBroken);
+            broken.push_back((*message)->as<shm::IncarnationMessage>()->incarnation);
+        }
     }
 
     LoopFixture fixture_;
@@ -266,6 +279,23 @@ TEST_F(IntakeTest, ABrokenRingDropsItsFrontendOnly) {
     EXPECT_TRUE(other.heard(1).is_finished());
     EXPECT_EQ(fixture_.cache().pages().available(), fixture_.cache().pages().pages_total());
     EXPECT_FALSE(fixture_.loop().is_done());
+    EXPECT_EQ(broken_peers(), std::vector<uint64_t>{1}) << "the supervisor is told, once";
+}
+
+// Its head is the frontend's, and is looked at when the ring seems to be full.
+TEST_F(IntakeTest, ABrokenTokenRingDropsItsFrontendToo) {
+    FakeFrontend other(2, 4096);
+    fixture_.connect(other);
+    Request request;
+    request.new_tokens = 140;
+    other.submit(request);
+    fixture_.loop().turn();
+    auto* header = reinterpret_cast<shm::RingHeader*>(other.token_ring().data());
+    header->head.store(uint64_t{1} << 40);
+    fixture_.settle({&frontend_});
+    EXPECT_EQ(broken_peers(), std::vector<uint64_t>{2});
+    EXPECT_EQ(fixture_.cache().pages().available(), fixture_.cache().pages().pages_total());
+    expect_still_serving();
 }
 
 }  // namespace

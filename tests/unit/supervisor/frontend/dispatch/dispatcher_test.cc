@@ -141,6 +141,8 @@ TEST_F(DispatcherTest, AGarblingWorkerIsRetiredAndItsFlightsMove) {
     ASSERT_EQ(second->submissions.size(), 1u);
     EXPECT_EQ(second->submissions[0].attempt, 2u);
     EXPECT_EQ(dispatcher_.workers().size(), 1u);
+    EXPECT_EQ(dispatcher_.take_broken(), std::vector<uint64_t>{1}) << "for the supervisor";
+    EXPECT_TRUE(dispatcher_.take_broken().empty());
     dispatcher_.remove_worker(1, shm::PeerEnd::kKilled,
                               now_ns_);  // the supervisor's word comes later
 }

@@ -13,75 +13,12 @@
 
 #include "common/base/bytes.h"
 #include "tests/unit/supervisor/frontend/dispatch/fake_worker.h"
+#include "tests/unit/supervisor/frontend/dispatch/worker_end.h"
 
 namespace bitnetd::frontend {
 namespace {
 
-constexpr uint64_t kFrontend = 7;
-constexpr uint64_t kWorker = 9;
-constexpr uint64_t kRingBytes = 4096;
-
-// What a worker has of a pair.
-class WorkerEnd {
-  public:
-    WorkerEnd() {
-        requests_fd_ = make_ring("requests", kWorker, kFrontend);
-        tokens_fd_ = make_ring("tokens", kFrontend, kWorker);
-        requests_ = map(requests_fd_.get());
-        tokens_ = map(tokens_fd_.get());
-        reader_ = value(shm::RingReader::open(requests_));
-        writer_ = value(shm::RingWriter::open(tokens_));
-        board_fd_ = value(shm::create_board({shm::Role::kWorker, 0, kWorker, "cpu:0"}));
-        board_segment_ = map(board_fd_.get());
-        board_ = value(shm::BoardWriter::open(board_segment_));
-    }
-
-    // What the supervisor sends the frontend.
-    shm::Message peer_message() {
-        shm::Message message;
-        message.type = shm::MessageType::kPeer;
-        for (const int fd : {requests_fd_.get(), tokens_fd_.get()}) {
-            message.fds.emplace_back(dup(fd));
-        }
-        message.fds.push_back(value(shm::Doorbell::create()));
-        message.fds.emplace_back(dup(board_fd_.get()));
-        return message;
-    }
-
-    std::vector<std::pair<shm::RecordType, std::vector<std::byte>>> take() {
-        std::vector<std::pair<shm::RecordType, std::vector<std::byte>>> records;
-        const auto count =
-            reader_->drain([&](shm::RecordType type, std::span<const std::byte> payload) {
-                records.emplace_back(type, std::vector<std::byte>(payload.begin(), payload.end()));
-            });
-        EXPECT_TRUE(count.ok());
-        return records;
-    }
-    shm::RingWriter& writer() { return *writer_; }
-    shm::BoardWriter& board() { return *board_; }
-
-  private:
-    template <typename T>
-    static T value(Result<T> result) {
-        EXPECT_TRUE(result.ok());
-        return std::move(result).value();
-    }
-    static shm::Segment map(int fd) {
-        return value(shm::Segment::map(fd, shm::Access::kReadWrite));
-    }
-    static Fd make_ring(const char* name, uint64_t consumer, uint64_t producer) {
-        Fd fd = value(shm::Segment::create_memfd(name, shm::ring_segment_bytes(kRingBytes)));
-        shm::Segment segment = map(fd.get());
-        EXPECT_TRUE(shm::init_ring(segment, consumer, producer).ok());
-        return fd;
-    }
-
-    Fd requests_fd_, tokens_fd_, board_fd_;
-    shm::Segment requests_, tokens_, board_segment_;
-    std::optional<shm::RingReader> reader_;
-    std::optional<shm::RingWriter> writer_;
-    std::optional<shm::BoardWriter> board_;
-};
+constexpr uint64_t kFrontend = WorkerEnd::kFrontend;
 
 struct CountingEvents final : WorkerEvents {
     size_t starts = 0, give_backs = 0, failures = 0;
@@ -304,6 +241,21 @@ TEST_F(WorkerLinkTest, RefusesWhatNoWorkerWrites) {
     }
     worker_.writer().try_publish(bad[0].first, bad[0].second);
     CountingEvents events;
+    EXPECT_FALSE(link_->drain(events));
+}
+
+// Of the request ring the worker writes the head: it is looked at when the ring seems to be full.
+TEST_F(WorkerLinkTest, AScribbledHeadIsFound) {
+    CountingEvents events;
+    worker_.requests().head.store(uint64_t{1} << 40);
+    link_->submit(make_flight(1, 5000), 5);
+    EXPECT_FALSE(link_->drain(events));
+}
+
+TEST_F(WorkerLinkTest, AScribbledTailIsFound) {
+    CountingEvents events;
+    worker_.tokens().tail.store(uint64_t{1} << 40);
+    EXPECT_TRUE(link_->has_records());
     EXPECT_FALSE(link_->drain(events));
 }
 

@@ -1,5 +1,5 @@
 // Goal: what a frontend owes its supervisor and its clients at the edges of its life: a supervisor
-// that dies, a model that cannot be read, a drain that takes too
+// that dies, a model that cannot be read, a worker that garbles its rings, a drain that takes too
 // long.
 // Method: the real bitnetd-frontend, confined as it is; this test is its supervisor, its worker and
 // its client (frontend_child.h).
@@ -9,6 +9,7 @@
 #include "shm/abi/rollout_abi.h"
 #include "shm/control/text_field.h"
 #include "tests/unit/supervisor/frontend/api/api_fixture.h"
+#include "tests/unit/supervisor/frontend/dispatch/worker_end.h"
 #include "tests/unit/supervisor/frontend/process/frontend_child.h"
 
 namespace bitnetd::frontend {
@@ -89,6 +90,24 @@ TEST(FrontendProcess, AMessageThatIsNotAsAgreedEndsIt) {
     child.start_and_wait();
     child.send(MessageType::kModel, uint64_t{1});
     EXPECT_EQ(child.wait_end(), kExitProtocol);
+}
+
+TEST(FrontendProcess, AWorkerWhoseRingIsBrokenIsReported) {
+    FrontendChild child;
+    WorkerEnd worker;
+    child.start_and_wait();
+    const shm::Message rings = worker.peer_message();
+    shm::PeerMessage peer{};
+    peer.incarnation = WorkerEnd::kWorker;
+    peer.model_key = 1;
+    peer.credits = 4;
+    child.send(MessageType::kPeer, peer,
+               {rings.fds[0].get(), rings.fds[1].get(), rings.fds[2].get(), rings.fds[3].get()});
+    test_model(child, 1);  // unknown: answered at once
+    worker.tokens().tail.store(uint64_t{1} << 40);
+    child.ring();
+    const auto broken = child.expect(MessageType::kPeerBroken);
+    EXPECT_EQ(broken.as<shm::IncarnationMessage>()->incarnation, WorkerEnd::kWorker);
 }
 
 }  // namespace
