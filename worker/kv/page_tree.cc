@@ -59,8 +59,8 @@ void PageTree::add_user(uint32_t page) {
 void PageTree::remove_user(uint32_t number) {
     Page& page = pages_[number];
     BITNETD_CHECK(page.users > 0);
-    page.known = page.filled;
     if (--page.users > 0) return;
+    page.known = page.filled;
     if (page.filled > 0) return link_idle(number);
     forget(number);
     free_[free_count_++] = number;

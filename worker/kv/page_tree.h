@@ -34,8 +34,9 @@ class PageTree {
     // memory when none is free. Needs available() > 0.
     uint32_t take(uint32_t parent);
     void add_user(uint32_t page);
-    // Without users it keeps what was computed; a page with nothing computed is free. The user has
-    // given up the pages behind it before.
+    // Without users it keeps what was computed, not what was announced: one that is not full has
+    // one sequence, and other users only until they have copied it. A page with nothing computed is
+    // free. The user has given up the pages behind it before.
     void remove_user(uint32_t page);
 
     // The ids that its positions from `first` on (<= known) are about to hold: others may wait.

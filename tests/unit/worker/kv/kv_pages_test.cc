@@ -103,6 +103,31 @@ TEST_F(KvPagesTest, WhatAnotherIsAboutToComputeIsWaitedFor) {
     EXPECT_FALSE(pages_.is_coming(1, 0, text(1, 12))) << "it is there";
 }
 
+// A copy looks at another sequence's page while that one's next ids are announced.
+TEST_F(KvPagesTest, ACopyForWhichThereIsNoPageLeavesWhatIsAnnounced) {
+    KvPages pages(2, kTokens, 3, 16);
+    const std::vector<uint32_t> ids = text(1, 4);
+    ASSERT_TRUE(pages.grow(0, 4));
+    pages.fill(0, 0, std::span(ids).first(2));
+    pages.announce(0, 2, std::span(ids).subspan(2, 1));
+    ASSERT_TRUE(pages.grow(1, 4));
+    EXPECT_EQ(pages.reuse_part(2, 0, ids), 0u);
+    pages.announce(0, 3, std::span(ids).last(1));
+    pages.fill(0, 2, std::span(ids).last(2));
+    EXPECT_EQ(pages.reuse_whole(2, 0, ids), 4u);
+}
+
+TEST_F(KvPagesTest, WhatIsCopiedFromAPageWhoseSequenceLeavesIsNoLongerComing) {
+    const std::vector<uint32_t> ids = text(1, 4);
+    ASSERT_TRUE(pages_.grow(0, 4));
+    pages_.fill(0, 0, std::span(ids).first(1));
+    pages_.announce(0, 1, std::span(ids).subspan(1));
+    EXPECT_EQ(pages_.reuse_part(1, 0, ids), 1u);
+    pages_.release(0);
+    pages_.copies_done();
+    EXPECT_FALSE(pages_.is_coming(2, 0, ids));
+}
+
 TEST_F(KvPagesTest, OneTokenInCommonIsNotWorthACopyOfALargePage) {
     KvPages pages(4, 32, 2, 64);
     ASSERT_TRUE(pages.grow(0, 20));
