@@ -166,7 +166,7 @@ async function reloads(server, file) {
     };
     const reloaded = (from) => server.event((e) => e.event === 'reload', from);
     rolled.push(await hup(`[worker]\nstep_tokens_max = ${tokens}\n`, (from) => rolloutEnds(server, from)));
-    live.push(await hup(`[worker]\nstep_tokens_max = ${tokens}\n[server]\nhang_timeout_ms = ${9000 + i}\n`, reloaded));
+    live.push(await hup(`[worker]\nstep_tokens_max = ${tokens}\n[server]\nkill_grace_ms = ${1900 + i}\n`, reloaded));
   }
   return { live, rolled };
 }

@@ -92,6 +92,7 @@ TEST(SettingsDiff, WhoReadsARowDecides) {
     EXPECT_EQ(reload_of("log.level"), Reload::kLive);
     EXPECT_EQ(reload_of("server.alias"), Reload::kFrontends);
     EXPECT_EQ(reload_of("worker.threads"), Reload::kWorkers);
+    EXPECT_EQ(reload_of("server.hang_timeout_ms"), Reload::kWorkers);
     EXPECT_EQ(reload_of("kv.type"), Reload::kBoth);            // arena, pages, fingerprint
     EXPECT_EQ(reload_of("model.i2s_layout"), Reload::kLoad);   // how weights are unpacked
     EXPECT_EQ(reload_of("worker.kernel_isa"), Reload::kLoad);  // how weights are packed
