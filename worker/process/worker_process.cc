@@ -108,7 +108,9 @@ ExitCode run_loop(StepLoop& loop, std::vector<shm::Message> later) {
     std::signal(SIGTERM, [](int) { g_draining_loop.load()->ask_to_drain(); });
     for (shm::Message& message : later)
         loop.on_message(std::move(message));
-    return loop.run();
+    const ExitCode code = loop.run();
+    std::signal(SIGTERM, SIG_IGN);  // the loop is about to go, and so are we
+    return code;
 }
 
 }  // namespace bitnetd::worker
