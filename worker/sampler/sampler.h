@@ -39,8 +39,9 @@ class Sampler {
     void draw(const SamplingParams& params, const DrawContext& context,
               std::span<const float> logits, LogitsKind kind, Drawn& drawn) noexcept;
 
-    // The same token from the largest logits alone, in any order: all finite, as many as
-    // largest_needed() says or the whole vocabulary where that is smaller. Sorts them.
+    // The same token from the largest logits alone, in any order: as many as largest_needed() says
+    // or the whole vocabulary where that is smaller. None where a logit of the row is not finite,
+    // which the caller has looked for. Sorts them.
     void draw_among(const SamplingParams& params, const DrawContext& context,
                     std::span<TokenLogit> largest, Drawn& drawn) noexcept;
 

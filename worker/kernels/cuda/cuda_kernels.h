@@ -83,7 +83,8 @@ struct Pages {
     int64_t v_offset;
 };
 
-// The `count` largest logits of a row by value, then lower id; NaN anywhere: count is 0.
+// The `count` largest logits of a row by value, then lower id; none, and count 0, where any logit
+// of the row is not finite.
 inline constexpr uint32_t kLargestMax = 128;
 struct Largest {
     uint32_t wanted;  // in: 1 .. kLargestMax

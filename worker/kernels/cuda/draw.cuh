@@ -10,7 +10,7 @@
 
 #include <limits>
 
-#include "worker/kernels/cuda/device_ops.cuh"
+#include "worker/kernels/cuda/numbers.cuh"
 #include "worker/sampler/gumbel_noise.h"
 #include "worker/sampler/sampling_params.h"
 
@@ -74,10 +74,6 @@ struct DrawParts {
     double value[kDrawWarps];
     uint32_t id[kDrawWarps];
 };
-
-BITNETD_DEVICE bool is_finite(float x) {
-    return (bits_of(x) & 0x7f800000u) != 0x7f800000u;
-}
 
 // The largest logit that may be drawn, in all threads; -infinity where a logit is not finite, or
 // none may be drawn.

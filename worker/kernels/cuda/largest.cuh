@@ -16,13 +16,13 @@ inline constexpr int32_t kLargestThreads = 1024;
 inline constexpr int32_t kLargestGroups = kLargestThreads / kWarp;
 
 // What a token is compared by: a larger number is a larger logit or, of equal ones, the lower id.
-// NaN is above all, and 0 below all.
+// What is not finite is above all, and 0 below all.
 using Rank = uint64_t;
-inline constexpr Rank kNanRank = ~Rank{0};
+inline constexpr Rank kOddRank = ~Rank{0};
 inline constexpr Rank kNoRank = 0;
 
 BITNETD_DEVICE Rank rank_of(float logit, uint32_t id) {
-    if (!(logit == logit)) return kNanRank;
+    if (!is_finite(logit)) return kOddRank;
     const uint32_t bits = logit == 0.0f ? 0u : bits_of(logit);  // both zeros are equal
     const uint32_t ordered = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
     return Rank{ordered} << 32 | static_cast<uint32_t>(~id);
@@ -46,7 +46,7 @@ BITNETD_DEVICE Rank best_from(const float* logits, int32_t vocab, int32_t first,
     Rank best = kNoRank;
     for (int64_t id = first; id < vocab; id += step) {
         const Rank rank = rank_of(logits[id], static_cast<uint32_t>(id));
-        if (rank < below || rank == kNanRank) best = best_of(best, rank);
+        if (rank < below || rank == kOddRank) best = best_of(best, rank);
     }
     return best;
 }
@@ -60,7 +60,7 @@ BITNETD_DEVICE void take_largest(const float* logits, int32_t vocab, Rank* best,
         of_group = best_of(of_group, best[lane * kWarp + (i + lane) % kWarp]);
     uint32_t count = out.wanted < kLargestMax ? out.wanted : kLargestMax;
     if (count > static_cast<uint32_t>(vocab)) count = static_cast<uint32_t>(vocab);
-    if (best_of_warp(of_group) == kNanRank) count = 0;
+    if (best_of_warp(of_group) == kOddRank) count = 0;
     if (lane == 0) out.count = count;
     for (uint32_t n = 0; n < count; ++n) {
         const Rank winner = best_of_warp(of_group);
@@ -88,7 +88,7 @@ void largest_kernel(int32_t vocab, const float* all_logits, Largest* out) {
     Largest& of_row = out[block_x()];
     if (of_row.wanted == 0) return;
     const float* const logits = all_logits + int64_t{block_x()} * vocab;
-    best[thread_index()] = best_from(logits, vocab, thread_index(), kLargestThreads, kNanRank);
+    best[thread_index()] = best_from(logits, vocab, thread_index(), kLargestThreads, kOddRank);
     block_barrier();
     if (warp_index() == 0) take_largest(logits, vocab, best, of_row);
 }

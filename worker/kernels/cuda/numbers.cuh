@@ -44,6 +44,10 @@ BITNETD_DEVICE float magnitude_of(float x) {
     return float_of(bits_of(x) & 0x7fffffff);
 }
 
+BITNETD_DEVICE bool is_finite(float x) {
+    return (bits_of(x) & 0x7f800000u) != 0x7f800000u;
+}
+
 // To nearest, ties to even, within +-127 (which NaN becomes too).
 BITNETD_DEVICE int8_t quantised(float value, float scale) {
     float q = value * scale;

@@ -259,10 +259,12 @@ TEST_F(GpuEngineTest, CopiesPagesOnTheDevice) {
 TEST_F(GpuEngineTest, RefusesDrawsFromWhatIsNoNumber) {
     TinyModel broken(TinyShape{.layers = 1, .vocab = 300}, 42);
     const auto& entry = broken.entry(shm::TensorPart::kOutputNorm, shm::kNoLayer);
-    reinterpret_cast<float*>(broken.mutable_segment().data() + entry.offset)[1] = NAN;
-    GpuFixture gpu(broken.segment(), {.step_tokens_max = 160});
-    for (const Drawn& drawn : draw_all(gpu))
-        EXPECT_FALSE(drawn.valid);
+    for (const float bad : {NAN, INFINITY}) {
+        reinterpret_cast<float*>(broken.mutable_segment().data() + entry.offset)[1] = bad;
+        GpuFixture gpu(broken.segment(), {.step_tokens_max = 160});
+        for (const Drawn& drawn : draw_all(gpu))
+            EXPECT_FALSE(drawn.valid) << bad;
+    }
 }
 
 class GpuEngineDeathTest : public GpuEngineTest {

@@ -31,9 +31,9 @@ int32_t random_vocab(Random& random) {
     return random.one_in(4) ? random.in(1, 40) : random.in(41, 9000);
 }
 
-// By value, then lower id; none where one is NaN.
+// By value, then lower id; none where one is not finite, as the sampler has it.
 std::vector<uint32_t> sorted(const float* logits, int32_t vocab, uint32_t wanted) {
-    if (std::any_of(logits, logits + vocab, [](float z) { return std::isnan(z); })) return {};
+    if (std::any_of(logits, logits + vocab, [](float z) { return !std::isfinite(z); })) return {};
     std::vector<uint32_t> ids(static_cast<size_t>(vocab));
     std::iota(ids.begin(), ids.end(), 0u);
     std::stable_sort(ids.begin(), ids.end(),
