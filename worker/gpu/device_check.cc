@@ -17,13 +17,19 @@
 namespace bitnetd::worker {
 namespace {
 
-// Steps of the check: products of few and of many rows are different kernels, and a second page is
-// begun in the first step.
-constexpr uint32_t kSteps[] = {37, 1, 4};
+// Positions of the check, and the rows of its largest step: it begins a second page.
 constexpr uint32_t kPositions = 37 + 1 + 4;
 constexpr uint32_t kRowsMax = 37;
 // The last rows of a step are drawn from; the logits of all would take long on a CPU.
 constexpr uint32_t kDraws = 4;
+
+// Of many rows, of one and of a few, whose products are different kernels; of a model with a short
+// context fewer.
+std::array<uint32_t, 3> steps_of(uint32_t positions) {
+    const uint32_t first = positions - std::min(positions - 1, 5u);
+    const uint32_t second = std::min(positions - first, 1u);
+    return {first, second, positions - first - second};
+}
 
 // The first layer, and the first that differs from it in having a window.
 std::vector<size_t> layers_to_check(const WeightsView& weights) {
@@ -43,7 +49,7 @@ WeightsView shortened(const WeightsView& weights, size_t layer) {
     view.layers = {weights.layers[layer]};
     view.layers.front().index = 0;
     view.header.layers = 1;
-    view.header.context = kPositions;
+    view.header.context = std::min(weights.header.context, kPositions);
     return view;
 }
 
@@ -149,12 +155,13 @@ Result<void> same_values(const CheckParts& parts, const LayerPass& cpu, const La
 }
 
 Result<void> compare(const CheckParts& parts, GpuEngine& gpu, TransformerEngine& cpu,
-                     Side& gpu_side, Side& cpu_side, uint32_t vocab) {
-    std::vector<uint32_t> ids(kPositions);
+                     Side& gpu_side, Side& cpu_side, const shm::WeightsHeader& model) {
+    std::vector<uint32_t> ids(model.context);
     for (uint32_t i = 0; i < ids.size(); ++i)
-        ids[i] = static_cast<uint32_t>(uint64_t{i + 1} * 2'654'435'761 % vocab);
+        ids[i] = static_cast<uint32_t>(uint64_t{i + 1} * 2'654'435'761 % model.vocab);
     uint32_t first = 0;
-    for (const uint32_t rows : kSteps) {
+    for (const uint32_t rows : steps_of(model.context)) {
+        if (rows == 0) continue;
         gpu_side.step(ids, first, rows);
         cpu_side.step(ids, first, rows);
         BITNETD_TRY(same_values(parts, cpu.values(), gpu.values(), rows));
@@ -190,14 +197,12 @@ Result<void> check(const CheckParts& parts, const WeightsView& on_device,
     TransformerEngine cpu(on_host, parts.table, parts.pool, layout, kRowsMax);
     Side gpu_side(*gpu, gpu_cache);
     Side cpu_side(cpu, cpu_cache);
-    return compare(parts, *gpu, cpu, gpu_side, cpu_side, model.vocab);
+    return compare(parts, *gpu, cpu, gpu_side, cpu_side, model);
 }
 
 }  // namespace
 
 Result<void> check_device(const CheckParts& parts) {
-    // Of a model with a shorter context nothing beyond it is asked.
-    if (parts.on_host.header.context < kPositions) return {};
     for (const size_t layer : layers_to_check(parts.on_host)) {
         const Device::Mark mark = parts.device.mark();
         auto checked =

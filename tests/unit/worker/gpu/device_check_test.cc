@@ -99,6 +99,31 @@ TEST_F(DeviceCheckTest, WeightsThatChangedOnTheirWayAreFound) {
     EXPECT_EQ(check(kernels::cuda_emulated::table()), "");
 }
 
+// Of a short context too, down to steps of one row.
+TEST(DeviceCheck, ChecksModelsOfAnyContext) {
+    for (const uint32_t context : {1u, 2u, 3u, 6u, 41u}) {
+        const TinyModel model(TinyShape{.layers = 1, .context = context}, 7);
+        const WeightsView weights = open_weights(model.segment()).value();
+        EmulatedDevice device;
+        const DeviceWeights uploaded =
+            upload_weights(device, weights, kGpuTimeoutNs, [](uint64_t, uint64_t) {}).value();
+        const auto pool = ThreadPool::create({{0}, false, 0}).value();
+        const auto check = [&] {
+            return check_device({.device = device,
+                                 .kernels = kernels::cuda_emulated::table(),
+                                 .on_device = uploaded.view,
+                                 .on_host = weights,
+                                 .table = *kernels::find("scalar"),
+                                 .pool = *pool,
+                                 .kv_type = KvType::kF32,
+                                 .timeout_ns = kGpuTimeoutNs});
+        };
+        EXPECT_TRUE(check().ok()) << context;
+        *const_cast<std::byte*>(uploaded.view.layers[0].down.weights) ^= std::byte{1};
+        EXPECT_FALSE(check().ok()) << context;
+    }
+}
+
 TEST(UploadWeights, RefusesWhatDoesNotFit) {
     const TinyModel model(TinyShape{}, 7);
     EmulatedDevice device({.memory_bytes = 10'000});
