@@ -164,9 +164,9 @@ Result<shm::ModelFacts> load(shm::Channel& channel, Order order, int threads) {
 }
 
 int report(shm::Channel& channel, const Result<shm::ModelFacts>& facts) {
-    Result<void> sent =
-        facts.ok() ? channel.send(shm::MessageType::kLoaded, *facts)
-                   : channel.send_text(shm::MessageType::kLoadFailed, facts.error().message);
+    Result<void> sent = facts.ok()
+                            ? channel.send(shm::MessageType::kLoaded, *facts)
+                            : send_reason(channel, shm::MessageType::kLoadFailed, facts.error());
     if (sent.ok()) sent = flush_all(channel);
     if (!sent.ok()) {
         log::error("report_failed", {{"error", sent.error().message}});

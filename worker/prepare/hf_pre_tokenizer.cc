@@ -114,8 +114,10 @@ std::string show(std::string_view pattern) {
 }
 
 std::string show(std::span<const HfStep> steps) {
+    constexpr size_t kShownMax = 8;
+    const size_t shown = std::min(steps.size(), kShownMax);
     std::string out;
-    for (const HfStep& step : steps) {
+    for (const HfStep& step : steps.first(shown)) {
         if (!out.empty()) out += ", ";
         switch (step.kind) {
             case kSplit:
@@ -138,6 +140,7 @@ std::string show(std::span<const HfStep> steps) {
                 break;
         }
     }
+    if (shown < steps.size()) out += " and " + std::to_string(steps.size() - shown) + " more";
     return out;
 }
 

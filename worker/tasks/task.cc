@@ -115,6 +115,10 @@ TaskProgress progress_to(shm::Channel& channel) {
 
 }  // namespace
 
+Result<void> send_reason(shm::Channel& channel, shm::MessageType type, const Error& error) {
+    return channel.send_text(type, std::string_view(error.message).substr(0, kReasonBytesMax));
+}
+
 Result<bool> run_task(const shm::Message& order, std::vector<NamedSource> files,
                       const PrepareOptions& options, const TaskProgress& progress) {
     BITNETD_ASSIGN(const auto message, order.as<shm::TaskMessage>());
@@ -140,10 +144,7 @@ Result<void> serve_task(shm::Channel& channel, const shm::Message& order,
                         std::vector<NamedSource> files, const PrepareOptions& options) {
     const auto refused = run_task(order, std::move(files), options, progress_to(channel));
     if (!refused.ok()) {
-        constexpr size_t kReasonBytesMax = 4096;
-        BITNETD_TRY(channel.send_text(
-            shm::MessageType::kTaskFailed,
-            std::string_view(refused.error().message).substr(0, kReasonBytesMax)));
+        BITNETD_TRY(send_reason(channel, shm::MessageType::kTaskFailed, refused.error()));
         return refused.error();
     }
     return channel.send(shm::MessageType::kTaskDone, shm::TaskDoneMessage{*refused ? 1u : 0u, 0});

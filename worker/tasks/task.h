@@ -12,6 +12,10 @@
 
 namespace bitnetd::worker {
 
+// Why a load or a task was refused. Models decide how long that gets; a message carries no more.
+inline constexpr size_t kReasonBytesMax = 4096;
+Result<void> send_reason(shm::Channel& channel, shm::MessageType type, const Error& error);
+
 // True: it was done, and the verdict is no (the output says why). An error: there is no output.
 Result<bool> run_task(const shm::Message& order, std::vector<NamedSource> files,
                       const PrepareOptions& options, const TaskProgress& progress);

@@ -232,6 +232,9 @@ TEST(HfTokenizer, PreTokenizers) {
     EXPECT_EQ(pre({split("[0-9]+x"), byte_level(false)}),
               "tokenizer.json: pre_tokenizer is none of the known ones: Split '[0-9]+x', "
               "ByteLevel");
+    EXPECT_EQ(pre(std::vector<json>(10, byte_level(false))),
+              "tokenizer.json: pre_tokenizer is none of the known ones: ByteLevel, ByteLevel, "
+              "ByteLevel, ByteLevel, ByteLevel, ByteLevel, ByteLevel, ByteLevel and 2 more");
     EXPECT_EQ(pre({{{"type", "Whitespace"}}, byte_level(false)}),
               "tokenizer.json: pre_tokenizer: 'Whitespace' is not one that can be done");
     json prefix = byte_level(true);
