@@ -310,13 +310,6 @@ void StepLoop::publish_all() {
     }
 }
 
-bool StepLoop::has_unpublished() {
-    for (uint32_t slot = 0; slot < flights_.slots_max(); ++slot) {
-        if (flights_[slot].has_unpublished()) return true;
-    }
-    return false;
-}
-
 void StepLoop::ring_bells() {
     for (uint32_t index = 0; index < kPeersMax; ++index) {
         if (Peer* peer = peers_.at(index)) peer->ring_bell();

@@ -65,6 +65,9 @@ class StepLoop {
     // nothing to compute. run() is turns and sleeps; tests call it themselves.
     bool turn();
 
+    // Whether a full token ring holds something up: a record, or requests that could not be answered.
+    bool waits_for_room();
+
     // Set once it is time to end.
     bool is_done() const { return done_; }
     ExitCode exit_code() const { return exit_code_; }
@@ -89,7 +92,6 @@ class StepLoop {
 
     void take_requests();
     void publish_all();
-    bool has_unpublished();
     void publish(uint32_t slot);
     void ring_bells();
 
@@ -111,7 +113,7 @@ class StepLoop {
     void note_step(const Plan& plan, uint64_t took_ns);
 
     void sleep();
-    bool has_requests();
+    bool has_requests(bool answerable);
 
     const Settings settings_;
     Engine& engine_;

@@ -21,31 +21,38 @@ ExitCode StepLoop::run() {
 }
 
 // Sleeps until a frontend rings, a control message comes, or a heartbeat is due. A frontend that
-// makes room in its token ring does not ring for it, so while anything is unpublished we look again
+// makes room in its token ring does not ring for it, so while anything waits for that we look again
 // after a short while.
 void StepLoop::sleep() {
     constexpr int kFullRingRetryMs = 2;
     doorbell_.prepare_sleep();
-    if (!has_requests()) {
+    if (!has_requests(/*answerable=*/true)) {
         std::array<pollfd, 2> fds = {pollfd{doorbell_.fd(), POLLIN, 0},
                                      pollfd{control_.fd(), POLLIN, 0}};
         // The end of file of a lost supervisor stays readable: it has been seen, do not look again.
         const nfds_t count = orphaned_until_ns_ == 0 ? 2 : 1;
         const int beat_ms = static_cast<int>(settings_.heartbeat_interval_ms / 2 + 1);
-        const int timeout_ms = has_unpublished() ? std::min(kFullRingRetryMs, beat_ms) : beat_ms;
+        const int timeout_ms = waits_for_room() ? std::min(kFullRingRetryMs, beat_ms) : beat_ms;
         poll(fds.data(), count, timeout_ms);
         if ((fds[1].revents & ~POLLOUT) != 0) control_read_ns_ = 0;  // read it in the next turn
     }
     doorbell_.awake();
 }
 
-bool StepLoop::has_requests() {
+bool StepLoop::has_requests(bool answerable) {
     for (uint32_t index = 0; index < kPeersMax; ++index) {
         Peer* peer = peers_.at(index);
-        if (peer != nullptr && peer->can_be_answered() && peer->requests().has_records())
-            return true;
+        if (peer == nullptr || peer->can_be_answered() != answerable) continue;
+        if (peer->requests().has_records()) return true;
     }
     return false;
+}
+
+bool StepLoop::waits_for_room() {
+    for (uint32_t slot = 0; slot < flights_.slots_max(); ++slot) {
+        if (flights_[slot].has_unpublished()) return true;
+    }
+    return has_requests(/*answerable=*/false);
 }
 
 void StepLoop::read_control() {

@@ -198,6 +198,28 @@ TEST(StepLoop, AFullTokenRingHoldsItsSequencesOnlyAndLosesNothing) {
     EXPECT_EQ(fixture.cache().pages().available(), fixture.cache().pages().pages_total());
 }
 
+// Whoever reads it rings no bell for that: requests behind it are looked at again after a while,
+// also when nothing else waits.
+TEST(StepLoop, RequestsBehindABrimfulRingWaitForRoom) {
+    LoopFixture fixture;
+    FakeFrontend frontend(1, 4096);
+    fixture.connect(frontend);
+    EXPECT_FALSE(fixture.loop().waits_for_room());
+    shm::SubmitRecord record = request_of(1).record();
+    record.id_count = 0;  // each is refused
+    uint64_t sent = 0;
+    for (record.flight = 1; frontend.send(shm::RecordType::kSubmit, shm::bytes_of(record));
+         ++record.flight, ++sent)
+        fixture.loop().turn();
+    EXPECT_TRUE(fixture.loop().waits_for_room());
+    while (fixture.loop().waits_for_room()) {
+        frontend.listen();
+        fixture.loop().turn();
+    }
+    frontend.listen();
+    EXPECT_EQ(frontend.heard(sent).failed.size(), 1u);
+}
+
 TEST(StepLoop, WaitsForPagesInsteadOfFailing) {
     LoopFixture fixture({.pages = 3});
     FakeFrontend frontend(1);
