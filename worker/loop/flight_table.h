@@ -1,5 +1,5 @@
 // The flights a worker has, each in a slot: what was submitted, the ids so far, and what is drawn
-// but not yet published. All memory is allocated here, once. Loop thread only.
+// but not yet published. All memory is allocated here, once, but for prompt_results.h. Loop thread.
 //
 //   arriving -> scheduled -> ended -> (free)
 //

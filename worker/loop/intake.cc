@@ -135,7 +135,9 @@ void Intake::want_results(PromptResults& results, uint32_t flags) const {
     results.wants_scores = (flags & shm::kScorePrompt) != 0;
     results.wants_embedding = (flags & shm::kWantEmbedding) != 0;
     if (results.wants_scores) results.scores.resize(kResultRowsMax);
-    if (results.wants_embedding) results.pooler.emplace(limits_.pooling, limits_.hidden);
+    if (!results.wants_embedding) return;
+    results.pooler.emplace(limits_.pooling, limits_.hidden);
+    results.embedding.resize(limits_.hidden);
 }
 
 // Records of flights we do not have (given back, failed, cancelled) are passed over.

@@ -27,13 +27,14 @@ struct PromptResults {
     uint32_t scores_published = 0;  // of them
     std::vector<Drawn> scores;      // [kResultRowsMax]
     std::optional<Pooler> pooler;   // of the rows so far
-    std::vector<float> embedding;   // empty until the prompt is computed
+    std::vector<float> embedding;   // [hidden]
+    uint32_t embedding_count = 0;   // of them, once the prompt is computed
     uint32_t embedding_published = 0;
 
     bool are_wanted() const { return wants_scores || wants_embedding; }
     bool are_due() const {
         return scores_published < score_count || has_none_due ||
-               embedding_published < embedding.size();
+               embedding_published < embedding_count;
     }
 };
 

@@ -66,14 +66,15 @@ uint32_t publish_scores(const Flight& flight, Peer& peer) {
 uint32_t publish_embedding(const Flight& flight, Peer& peer) {
     const PromptResults& results = flight.results;
     const size_t room = peer.payload_bytes_max() - sizeof(shm::EmbeddingRecord);
-    const auto left = std::span(results.embedding).subspan(results.embedding_published);
+    const auto left = std::span(results.embedding)
+                          .first(results.embedding_count)
+                          .subspan(results.embedding_published);
     const auto here = left.first(std::min(room / sizeof(float), left.size()));
-    const shm::EmbeddingRecord record = {
-        .flight = flight.name,
-        .attempt = flight.attempt,
-        .first_value = results.embedding_published,
-        .count = static_cast<uint32_t>(here.size()),
-        .value_count = static_cast<uint32_t>(results.embedding.size())};
+    const shm::EmbeddingRecord record = {.flight = flight.name,
+                                         .attempt = flight.attempt,
+                                         .first_value = results.embedding_published,
+                                         .count = static_cast<uint32_t>(here.size()),
+                                         .value_count = results.embedding_count};
     const bool fits =
         peer.publish(shm::RecordType::kEmbedding, shm::bytes_of(record), std::as_bytes(here));
     return fits ? record.count : 0;
@@ -98,7 +99,7 @@ bool publish_results(Flight& flight, Peer& peer) {
         results.score_position += count;
         results.scores_published += count;
     }
-    while (results.embedding_published < results.embedding.size()) {
+    while (results.embedding_published < results.embedding_count) {
         const uint32_t count = publish_embedding(flight, peer);
         if (count == 0) return false;
         results.embedding_published += count;

@@ -235,11 +235,12 @@ void StepLoop::check_scores(uint32_t slot) {
 
 void StepLoop::pool(const PlanEntry& entry, uint32_t first_row) {
     PromptResults& results = flights_[entry.slot].results;
-    if (entry.first == 0) results.pooler.emplace(settings_.pooling, settings_.hidden);
+    if (entry.first == 0) results.pooler->clear();
     for (uint32_t i = 0; i < entry.count; ++i)
         results.pooler->add(engine_.hidden_of(first_row + i));
     if (entry.first + entry.count == flights_[entry.slot].id_count) {
-        results.embedding = results.pooler->pooled();
+        results.pooler->write(results.embedding);
+        results.embedding_count = settings_.hidden;
     }
 }
 

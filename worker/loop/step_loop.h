@@ -7,8 +7,8 @@
 // Control messages are read between steps from the non-blocking control socket, at most every few
 // milliseconds while busy: adding or removing a frontend must happen between steps anyway, so a
 // thread of its own would only have to wait for this one. The loop allocates nothing once a
-// frontend is mapped. If we die anywhere, what was published is true, and the frontends dispatch
-// the rest again.
+// frontend is mapped, but for what scores and embeddings need when they are taken in. If we die
+// anywhere, what was published is true, and the frontends dispatch the rest again.
 #pragma once
 
 #include <atomic>
@@ -65,7 +65,8 @@ class StepLoop {
     // nothing to compute. run() is turns and sleeps; tests call it themselves.
     bool turn();
 
-    // Whether a full token ring holds something up: a record, or requests that could not be answered.
+    // Whether a full token ring holds something up: a record, or requests that could not be
+    // answered.
     bool waits_for_room();
 
     // Set once it is time to end.

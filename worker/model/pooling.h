@@ -14,13 +14,13 @@ class Pooler {
     // kMean or kLast; kNone counts as kLast.
     Pooler(shm::Pooling pooling, uint32_t hidden) : pooling_(pooling), sum_(hidden) {}
 
+    // Forgets all tokens.
+    void clear();
     // The normed hidden states of the next token, [hidden].
     void add(std::span<const float> hidden);
 
-    // As the model has it, not scaled to any length; at least one token was added.
-    std::vector<float> pooled() const;
-    // Of length 1 (zeros stay zeros).
-    std::vector<float> embedding() const;
+    // [hidden], as the model has it, not scaled to any length; at least one token was added.
+    void write(std::span<float> out) const;
 
   private:
     shm::Pooling pooling_;

@@ -123,20 +123,30 @@ bool FakeFrontend::send(shm::RecordType type, std::span<const std::byte> head,
 }
 
 void FakeFrontend::submit(const Request& request, size_t ids_per_record) {
+    const size_t here = std::min(ids_per_record, request.ids.size());
+    begin(request, here);
+    go_on(request, here, ids_per_record);
+}
+
+void FakeFrontend::begin(const Request& request, size_t ids_here) {
     shm::SubmitRecord record = request.record();
     prompt_counts_[request.flight] = record.prompt_count;
     heard_[request.flight].draws_tokens = record.position_limit > record.id_count;
-    const std::span<const uint32_t> ids(request.ids);
-    const size_t here = std::min(ids_per_record, ids.size());
-    record.ids_here = static_cast<uint32_t>(here);
-    ASSERT_TRUE(send(shm::RecordType::kSubmit, shm::bytes_of(record), ids.first(here)));
+    record.ids_here = static_cast<uint32_t>(ids_here);
+    ASSERT_TRUE(send(shm::RecordType::kSubmit, shm::bytes_of(record),
+                     std::span(request.ids).first(ids_here)));
     for (const shm::LogitBias& entry : request.bias) {
         const shm::SubmitBiasRecord bias = {request.flight, request.attempt, 1};
         ASSERT_TRUE(requests_->try_publish(shm::RecordType::kSubmitBias, shm::bytes_of(bias),
                                            shm::bytes_of(entry)));
     }
-    for (size_t at = here; at < ids.size(); at += ids_per_record) {
-        const size_t count = std::min(ids_per_record, ids.size() - at);
+}
+
+void FakeFrontend::go_on(const Request& request, size_t from, size_t ids_per_record) {
+    const std::span<const uint32_t> ids(request.ids);
+    size_t count = 0;
+    for (size_t at = from; at < ids.size(); at += count) {
+        count = std::min(ids_per_record, ids.size() - at);
         const shm::SubmitMoreRecord more = {request.flight, request.attempt,
                                             static_cast<uint32_t>(count)};
         ASSERT_TRUE(

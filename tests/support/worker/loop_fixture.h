@@ -62,6 +62,9 @@ class FakeFrontend {
 
     // Sends the request in records of at most `ids_per_record` ids.
     void submit(const Request& request, size_t ids_per_record = SIZE_MAX);
+    // In two parts: the first `ids_here` ids, and those from `from` on.
+    void begin(const Request& request, size_t ids_here);
+    void go_on(const Request& request, size_t from, size_t ids_per_record = SIZE_MAX);
     void cancel(uint64_t flight, uint32_t attempt = 1);
     bool send(shm::RecordType type, std::span<const std::byte> payload);
     bool send(shm::RecordType type, std::span<const std::byte> head, std::span<const uint32_t> ids);

@@ -1,5 +1,6 @@
 // Goal: serving allocates nothing, on any thread: no request, step, guess or record waits for an
-// allocator that another thread holds, or fails for want of memory.
+// allocator that another thread holds, or fails for want of memory. Only what scores and embeddings
+// need is allocated, when such a request is taken in.
 // Method: this program's operator new counts while a turn of the loop runs. Requests of all kinds
 // come in pieces, run in one batch, are cancelled and end; in every mode of speculation.
 #include <gtest/gtest.h>
@@ -129,6 +130,16 @@ void serve(SpeculationMode mode) {
     EXPECT_EQ(g_allocations.load(), 0u);
 }
 
+Request asking_of_its_prompt(uint64_t flight, uint32_t flags) {
+    Request request;
+    request.flight = flight;
+    request.ids = LoopFixture::prompt(100, flight);
+    request.new_tokens = 0;
+    request.flags = flags;
+    request.sampling.alternatives_count = 20;
+    return request;
+}
+
 TEST(StepAllocation, CountsWhatIsAllocated) {
     g_allocations = 0;
     g_counts.store(true);
@@ -141,6 +152,26 @@ TEST(StepAllocation, ServingAllocatesNothing) {
     serve(SpeculationMode::kOff);
     serve(SpeculationMode::kOn);
     serve(SpeculationMode::kAuto);
+}
+
+TEST(StepAllocation, ScoresAndEmbeddingsAllocateBeforeTheirSteps) {
+    LoopFixture fixture({.step_tokens_max = 48, .threads = 2});
+    FakeFrontend frontend(1);
+    fixture.connect(frontend);
+    const Request asking[] = {asking_of_its_prompt(1, shm::kScorePrompt),
+                              asking_of_its_prompt(2, shm::kWantEmbedding)};
+    for (const Request& request : asking)
+        frontend.begin(request, 1);
+    fixture.loop().turn();
+    for (const Request& request : asking)
+        frontend.go_on(request, 1);
+    g_allocations = 0;
+    while (turn_and_count(fixture.loop()))
+        frontend.listen();
+    frontend.listen();
+    EXPECT_TRUE(frontend.heard(1).is_finished());
+    EXPECT_TRUE(frontend.heard(2).is_finished());
+    EXPECT_EQ(g_allocations.load(), 0u);
 }
 
 }  // namespace
