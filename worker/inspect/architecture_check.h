@@ -5,6 +5,7 @@
 #include <set>
 
 #include "worker/inspect/findings.h"
+#include "worker/prepare/hyperparameters.h"
 #include "worker/prepare/model_input.h"
 
 namespace bitnetd::worker {
@@ -13,8 +14,10 @@ namespace bitnetd::worker {
 // values.
 using TernaryByUse = std::set<const ModelTensor*>;
 
+// `overrides`: what the operator says that files do not.
 // Goes on where it can: an unknown architecture does not hide a bad vocabulary. What it returns
 // points into `input`, and is empty where the architecture's prediction did not hold.
-TernaryByUse check_servable(const ModelInput& input, Findings& findings);
+TernaryByUse check_servable(const ModelInput& input, const ModelOverrides& overrides,
+                            Findings& findings);
 
 }  // namespace bitnetd::worker

@@ -103,9 +103,9 @@ Json vocabulary_json(const ModelInput& input) {
             {"chat_template_bytes", view.chat_template().size()}};
 }
 
-Json support_json(const ModelInput& input) {
+Json support_json(const ModelInput& input, const ModelOverrides& overrides) {
     Findings findings;
-    check_servable(input, findings);
+    check_servable(input, overrides, findings);
     Json reasons = Json::array();
     for (const Finding& finding : findings.all()) {
         if (finding.severity == Severity::kError) {
@@ -159,13 +159,14 @@ std::string_view format_of(const std::vector<FileSize>& files) {
     return is_directory ? "safetensors" : "gguf";
 }
 
-Json describe(const ModelInput& input, const std::vector<FileSize>& files) {
+Json describe(const ModelInput& input, const ModelOverrides& overrides,
+              const std::vector<FileSize>& files) {
     const gguf::Metadata& keys = input.metadata();
     const Json architecture = text_or_null(keys, "general.architecture");
     Json out = {{"format", format_of(files)},
                 {"architecture", architecture},
                 {"name", text_or_null(keys, "general.name")}};
-    out.update(support_json(input));
+    out.update(support_json(input, overrides));
     uint64_t parameters = 0;
     Json tensors = Json::array();
     for (const ModelTensor& tensor : input.tensors()) {

@@ -157,7 +157,7 @@ Json verify(std::vector<NamedSource> files, const PrepareOptions& options, std::
         findings.error("file", input.error().message);
     } else {
         report["architecture"] = architecture_of(**input);
-        const TernaryByUse ternary = check_servable(**input, findings);
+        const TernaryByUse ternary = check_servable(**input, options.overrides, findings);
         check_token_ids((*input)->metadata(), findings);
         report["tensors"] = check_tensors(**input, ternary, progress, findings);
         if (findings.errors() == 0) {

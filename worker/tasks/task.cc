@@ -36,7 +36,7 @@ struct Job {
 Result<bool> info(Job job) {
     const std::vector<FileSize> sizes = sizes_of(job.files);
     BITNETD_ASSIGN(const auto input, job.open());
-    const nlohmann::ordered_json description = describe(*input, sizes);
+    const nlohmann::ordered_json description = describe(*input, job.options.overrides, sizes);
     BITNETD_TRY(job.has(shm::kTaskJson) ? job.print_json(description)
                                         : job.print(info_text(description)));
     return false;

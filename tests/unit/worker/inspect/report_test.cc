@@ -183,12 +183,26 @@ TEST(Verify, FloatsInTernaryPlacesMustBeTernary) {
     EXPECT_NE(only_error(file).find("not a ternary matrix"), std::string::npos);
 }
 
+// As a load with the same settings would.
+TEST(Verify, AndInfoGoByWhatTheOperatorSays) {
+    ModelFile file;
+    file.integers["pooling_type"] = 2;
+    const auto input = test::open_bytes(file.bytes());
+    ASSERT_TRUE(input.ok()) << input.error().message;
+    EXPECT_NE(only_error(file).find("pooling_type is 2"), std::string::npos);
+    EXPECT_FALSE(describe(**input, {}, {})["supported"].get<bool>());
+    PrepareOptions options;
+    options.overrides.pooling = shm::Pooling::kMean;
+    EXPECT_TRUE(verified(file.bytes(), options)["ok"].get<bool>());
+    EXPECT_TRUE(describe(**input, options.overrides, {})["supported"].get<bool>());
+}
+
 TEST(Info, TellsTheFacts) {
     ModelFile file;
     file.texts["general.name"] = "small \x1b[31m one";
     const auto input = test::open_bytes(file.bytes());
     ASSERT_TRUE(input.ok()) << input.error().message;
-    const Json info = describe(**input, {{"model.gguf", 1234}});
+    const Json info = describe(**input, {}, {{"model.gguf", 1234}});
     EXPECT_TRUE(info["supported"].get<bool>()) << info["reasons"].dump();
     EXPECT_EQ(info["shape"]["layers"], ModelFile::kLayers);
     EXPECT_EQ(info["shape"]["kv_heads"], ModelFile::kKvHeads);
