@@ -61,12 +61,10 @@ class CpuWorker final : public Worker {
 
     std::optional<Failure> start() override {
         const uint64_t begun_ns = monotonic_ns();
-        if (auto taken = take_in(); !taken.ok()) {
-            return Failure{kExitProtocol, std::move(taken).error()};
-        }
+        if (auto taken = take_in(); !taken.ok()) return failure_of(std::move(taken).error());
         kernels_ = &kernels::select(params_.worker_kernel_isa);
         if (auto fits = check_table(weights_, *kernels_); !fits.ok()) {
-            return Failure{kExitProtocol, std::move(fits).error()};
+            return failure_of(std::move(fits).error());
         }
         if (auto placed = place(); !placed.ok()) {
             return Failure{kExitInternal, std::move(placed).error()};
@@ -75,9 +73,7 @@ class CpuWorker final : public Worker {
         if (auto confined = confine(Profile::kWorker); !confined.ok()) {
             return Failure{kExitInternal, std::move(confined).error()};
         }
-        if (auto built = build(); !built.ok()) {
-            return Failure{kExitNoMemory, std::move(built).error()};
-        }
+        if (auto built = build(); !built.ok()) return failure_of(std::move(built).error());
         if (auto said = say_ready(link_, kernels_->name); !said.ok()) {
             return Failure{kExitLostSupervisor, std::move(said).error()};
         }
@@ -102,6 +98,11 @@ class CpuWorker final : public Worker {
     ExitCode run() override { return run_loop(*loop_, std::move(setup_.later)); }
 
   private:
+    static Failure failure_of(Error error) {
+        const ExitCode code = exit_code_of(error, kExitInternal);
+        return {code, std::move(error)};
+    }
+
     Result<void> take_in() {
         BITNETD_ASSIGN(setup_, take_setup(link_));
         if (!setup_.arena) return invalid("kStart came before kKvArena");

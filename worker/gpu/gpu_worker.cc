@@ -26,17 +26,10 @@ namespace {
 // The CPU's part of the self-check is small: more threads would only wait for each other.
 constexpr size_t kCheckThreadsMax = 8;
 
-ExitCode exit_code_of(const Error& error) {
-    switch (error.code) {
-        case ErrorCode::kExhausted:
-            return kExitNoMemory;
-        case ErrorCode::kInternal:
-            return kExitSelfCheck;
-        case ErrorCode::kInvalid:
-            return kExitProtocol;
-        default:
-            return kExitDeviceLost;
-    }
+// With the device in hand, what should not happen is what the self-check found.
+ExitCode exit_code_of_device(const Error& error) {
+    return exit_code_of(error,
+                        error.code == ErrorCode::kInternal ? kExitSelfCheck : kExitDeviceLost);
 }
 
 // In a step: nothing can be asked of the device any more, not even to give back its memory.
@@ -65,10 +58,11 @@ class GpuWorker final : public Worker {
     std::optional<Failure> start() override {
         const uint64_t begun_ns = monotonic_ns();
         if (auto taken = take_in(); !taken.ok()) {
-            return Failure{kExitProtocol, std::move(taken).error()};
+            const ExitCode code = exit_code_of(taken.error(), kExitInternal);
+            return Failure{code, std::move(taken).error()};
         }
         if (auto built = build(); !built.ok()) {
-            const ExitCode code = exit_code_of(built.error());
+            const ExitCode code = exit_code_of_device(built.error());
             return Failure{code, std::move(built).error()};
         }
         if (auto confined = confine(Profile::kGpuWorker); !confined.ok()) {

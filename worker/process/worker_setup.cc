@@ -18,6 +18,19 @@ SpeculationSettings speculation_of(const Params& params) {
 
 }  // namespace
 
+ExitCode exit_code_of(const Error& error, ExitCode otherwise) {
+    switch (error.code) {
+        case ErrorCode::kUnsupported:
+            return kExitUsage;
+        case ErrorCode::kExhausted:
+            return kExitNoMemory;
+        case ErrorCode::kInvalid:
+            return kExitProtocol;
+        default:
+            return otherwise;
+    }
+}
+
 Result<WorkerSetup> take_setup(shm::ChildLink& link) {
     WorkerSetup setup;
     for (shm::Message& message : link.take_setup()) {

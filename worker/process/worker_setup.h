@@ -22,6 +22,10 @@ struct Failure {
     Error error;
 };
 
+// Settings that ask for what cannot be are the operator's, whichever step met them; `otherwise`: of
+// what is nobody's input.
+ExitCode exit_code_of(const Error& error, ExitCode otherwise);
+
 struct WorkerSetup {
     shm::Segment weights;
     Fd arena;                         // of a CPU worker's KV cache

@@ -232,6 +232,11 @@ Result<Settings> check_settings(Params params) {
     BITNETD_ASSIGN(settings.models, check_models(params));
     BITNETD_TRY(check_aliases(params, settings.models));
     BITNETD_TRY(check_gpus(params.server_gpu));
+    if (params.worker_null_model == 1 && !params.server_gpu.empty()) {
+        return invalid(
+            "worker.null_model: CPU workers make tokens up, GPU workers do not: leave "
+            "server.gpu empty");
+    }
     // Children get all of it in one message.
     if (print_settings(params).size() > shm::kControlPayloadMax) {
         return invalid("the configuration is over " + std::to_string(shm::kControlPayloadMax) +

@@ -92,6 +92,11 @@ TEST(SettingsCheck, WrongValues) {
     params = good();
     params.server_listen = {"127.0.0.1:80", "127.0.0.1:80"};
     expect_refused(params, "server.listen");
+    params = good();
+    params.worker_null_model = 1;
+    EXPECT_TRUE(check_settings(params).ok());
+    params.server_gpu = {"cuda:0"};
+    expect_refused(params, "worker.null_model");
 }
 
 TEST(SettingsCheck, WhatFilesDoNotSayAboutModels) {
