@@ -29,8 +29,9 @@ class KvArena {
     }
     std::span<std::byte> memory() { return segment_.mutable_view(); }
 
-    // Called before bytes below `end` are used. The system calls are made once for every two
-    // megabytes of the arena and incarnation, when a sequence starts, never while it runs.
+    // Called before bytes below `end` are used: between steps, when a page is taken for the first
+    // time, also by a sequence that decodes. The system calls are made once for every two megabytes
+    // of the arena and incarnation.
     void grow(uint64_t end) noexcept;
 
   private:
