@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
 #include <utility>
 
 #include "common/base/bytes.h"
@@ -71,10 +72,11 @@ Result<void> read_alignment(File& file) {
 }
 
 Result<void> read_tensors(Cursor& cursor, uint64_t count, File& file) {
+    std::set<std::string> names;
     for (uint64_t i = 0; i < count; ++i) {
         auto tensor = parse_tensor(cursor);
         if (!tensor) return std::move(tensor).error().within("tensor info " + std::to_string(i));
-        if (!file.tensor_indices.emplace(tensor->name, file.tensors.size()).second) {
+        if (!names.insert(tensor->name).second) {
             return invalid("tensor " + quote(tensor->name) + " occurs twice");
         }
         file.tensors.push_back(std::move(tensor).value());
@@ -83,11 +85,6 @@ Result<void> read_tensors(Cursor& cursor, uint64_t count, File& file) {
 }
 
 }  // namespace
-
-const TensorInfo* File::find_tensor(std::string_view name) const {
-    const auto at = tensor_indices.find(name);
-    return at == tensor_indices.end() ? nullptr : &tensors[at->second];
-}
 
 Result<File> read(Source& source, std::optional<uint64_t> file_type) {
     File file;

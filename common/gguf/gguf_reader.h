@@ -9,10 +9,8 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "common/base/result.h"
@@ -54,14 +52,10 @@ struct TensorInfo {
 struct File {
     uint32_t version = 0;
     Metadata metadata;
-    std::vector<TensorInfo> tensors;                            // in file order
-    std::map<std::string, size_t, std::less<>> tensor_indices;  // name -> index in `tensors`
+    std::vector<TensorInfo> tensors;  // in file order; no two of one name
     uint64_t alignment = 32;
     uint64_t data_start = 0;
     uint64_t file_bytes = 0;
-
-    // Null when absent.
-    const TensorInfo* find_tensor(std::string_view name) const;
 };
 
 // The error names the key or tensor, what was expected and what was found. A part of a split file

@@ -14,11 +14,4 @@ constexpr uint64_t hf_row(uint64_t row, uint64_t head_dim) noexcept {
     return row - in_head + in_head % 2 * (head_dim / 2) + in_head / 2;
 }
 
-// The other way round.
-constexpr uint64_t gguf_row(uint64_t row, uint64_t head_dim) noexcept {
-    const uint64_t in_head = row % head_dim;
-    const uint64_t half = head_dim / 2;
-    return row - in_head + in_head % half * 2 + in_head / half;
-}
-
 }  // namespace bitnetd::safetensors

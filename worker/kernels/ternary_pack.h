@@ -1,5 +1,5 @@
 // The packed form of ternary rows that ternary_gemm reads, written and read back plainly: the
-// loader packs with it, tests and `model verify` unpack with it.
+// loader packs with it, tests unpack with it.
 //
 // A row of k weights is ternary_row_bytes(k) bytes: blocks of 256 weights in 64 bytes, byte p of a
 // block holding weights p, p+64, p+128 and p+192, the first in the low two bits, each as w + 1.

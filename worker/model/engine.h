@@ -15,7 +15,7 @@ namespace bitnetd::worker {
 struct Row {
     uint32_t token;
     uint32_t position;        // in prompt + produced
-    std::byte* const* pages;  // of its sequence (KvCache::pages): they hold `position`
+    std::byte* const* pages;  // of its sequence (KvCache::table): they hold `position`
 };
 
 // What is wanted of a row's logits: a token drawn after it, or the score of one that is known.

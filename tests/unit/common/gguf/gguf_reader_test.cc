@@ -83,11 +83,10 @@ TEST(GgufReader, ReadsTheWorkedExample) {
     EXPECT_EQ(file->version, 3u);
     EXPECT_EQ(file->data_start, 0x80u);
     EXPECT_EQ(file->metadata.text("general.architecture")->value(), "llama");
-    const TensorInfo* tensor = file->find_tensor("a");
-    ASSERT_NE(tensor, nullptr);
-    EXPECT_EQ(tensor->dims[0], 2u);
-    EXPECT_EQ(tensor->bytes, 8u);
-    EXPECT_EQ(file->find_tensor("b"), nullptr);
+    ASSERT_EQ(file->tensors.size(), 1u);
+    EXPECT_EQ(file->tensors[0].name, "a");
+    EXPECT_EQ(file->tensors[0].dims[0], 2u);
+    EXPECT_EQ(file->tensors[0].bytes, 8u);
 }
 
 TEST(GgufReader, ReadsBackWhatTheWriterWrote) {

@@ -472,7 +472,6 @@ TEST(RowPermutation, IsItsDefinition) {
                     const uint64_t gguf = head * head_dim + 2 * p + b;
                     const uint64_t hf = head * head_dim + b * head_dim / 2 + p;
                     EXPECT_EQ(hf_row(gguf, head_dim), hf);
-                    EXPECT_EQ(gguf_row(hf, head_dim), gguf);
                     seen.insert(hf);
                 }
             }
