@@ -210,7 +210,7 @@ void RolloutRunner::forget_model(bool new_one) {
 }
 
 void RolloutRunner::commit() {
-    if (change_.build) owner_.use_build(change_.build);
+    if (change_.build && !change_.only_worker) owner_.use_build(change_.build);
 }
 
 }  // namespace bitnetd::supervisor

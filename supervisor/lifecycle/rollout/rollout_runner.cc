@@ -169,7 +169,7 @@ Result<RolloutPlan> RolloutRunner::make_plan() {
     plan.test_timeout_ns = params.rollout_test_timeout_ms * kNsPerMs;
     old_build_ = owner_.current_build();
     if (change_.build) {
-        plan_processes(plan);
+        BITNETD_TRY(plan_processes(plan));
     } else {
         BITNETD_TRY(plan_model(plan));
     }
@@ -177,25 +177,25 @@ Result<RolloutPlan> RolloutRunner::make_plan() {
 }
 
 // Reload and upgrade: the same models on new processes.
-void RolloutRunner::plan_processes(RolloutPlan& plan) {
+Result<void> RolloutRunner::plan_processes(RolloutPlan& plan) {
     const ChildTable& table = fleet_.table();
     if (change_.rolls_frontends) {
         for (const Slot* slot : table.serving(shm::Role::kFrontend))
             plan.frontends.push_back(slot->index);
         plan.frontends_new = static_cast<uint32_t>(change_.build->params.server_frontends);
     }
-    if (!change_.rolls_workers) return;
+    if (!change_.rolls_workers) return {};
     std::vector<Slot*> old = table.serving(shm::Role::kWorker);
     if (change_.only_worker) {
         plan.canary_copies = 0;  // nothing is new about it
         std::erase_if(old, [this](const Slot* slot) { return slot->index != change_.only_worker; });
-        if (old.empty()) return;
+        if (old.empty()) return Error{ErrorCode::kNotFound, "the worker is gone"};
         plan.workers = {old.front()->index};
         plan.workers_new = 1;
         old_workers_[old.front()->index] = {old.front()->model_key, old.front()->device,
                                             old.front()->build, old.front()->kv_bytes};
         new_workers_ = {old_workers_.begin()->second};
-        return;
+        return {};
     }
     std::vector<uint64_t> keys;
     for (const auto& model : models_.models()) {
@@ -203,6 +203,7 @@ void RolloutRunner::plan_processes(RolloutPlan& plan) {
         if (model->is_loaded() && serves) keys.push_back(model->key);
     }
     plan_workers(plan, std::move(old), keys);
+    return {};
 }
 
 Result<void> RolloutRunner::plan_model(RolloutPlan& plan) {

@@ -120,7 +120,7 @@ class RolloutRunner final : private RolloutActions {
 
     void start_next();
     Result<RolloutPlan> make_plan();
-    void plan_processes(RolloutPlan& plan);
+    Result<void> plan_processes(RolloutPlan& plan);
     Result<void> plan_model(RolloutPlan& plan);
     void plan_workers(RolloutPlan& plan, std::vector<Slot*> old, std::span<const uint64_t> keys);
     void note_old_model(const Model& model, RolloutPlan& plan);
