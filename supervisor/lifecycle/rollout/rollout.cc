@@ -1,6 +1,7 @@
 #include "supervisor/lifecycle/rollout/rollout.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace bitnetd::supervisor {
 
@@ -67,8 +68,15 @@ void Rollout::start_first_worker(uint64_t now_ns) {
     enter(RolloutPhase::kVerify, now_ns);
     if (plan_.workers_new == 0) return begin_roll(now_ns);
     const bool has_canary = plan_.canary_copies > 0 && !plan_.workers.empty();
-    canary_ = actions_.start_worker(has_canary);
-    new_workers_[*canary_] = false;
+    canary_ = start_worker(has_canary);
+}
+
+SlotId Rollout::start_worker(bool canary) {
+    const bool may_fail = new_workers_.size() + plan_.workers_may_fail >= plan_.workers_new;
+    const SlotId worker = actions_.start_worker(canary);
+    new_workers_[worker] = false;
+    if (may_fail) may_fail_.insert(worker);
+    return worker;
 }
 
 void Rollout::on_tested(bool passed, const std::string& why, uint64_t now_ns) {
@@ -148,17 +156,17 @@ void Rollout::begin_roll(uint64_t now_ns) {
     roll_on(now_ns);
 }
 
-bool Rollout::all_new_ready() const {
-    const auto is_ready = [](const auto& entry) { return entry.second; };
-    return std::all_of(new_workers_.begin(), new_workers_.end(), is_ready);
+bool Rollout::all_new_settled() const {
+    const auto is_settled = [](const auto& entry) { return entry.second; };
+    return std::all_of(new_workers_.begin(), new_workers_.end(), is_settled);
 }
 
 void Rollout::roll_on(uint64_t now_ns) {
-    if (!all_new_ready()) return;
+    if (!all_new_settled()) return;
     const bool at_once = plan_.strategy == SwapStrategy::kBlueGreen || plan_.workers.empty();
     if (at_once && new_workers_.size() < plan_.workers_new) {
         while (new_workers_.size() < plan_.workers_new)
-            new_workers_[actions_.start_worker(false)] = false;
+            start_worker(false);
         return;
     }
     if (changes_model() && !serves_new_) {
@@ -173,7 +181,7 @@ void Rollout::roll_on(uint64_t now_ns) {
 // One more old worker goes; when it is gone the next new one comes. When all new ones are there, so
 // do the rest.
 void Rollout::roll_workers(uint64_t now_ns) {
-    if (!leaving_.empty() || !all_new_ready()) return;
+    if (!leaving_.empty() || !all_new_settled()) return;
     const size_t kept = changes_model() ? 1 : 0;  // until the old model is released
     const auto may_go = [this] {
         return new_workers_.size() > workers_replaced_ || new_workers_.size() >= plan_.workers_new;
@@ -183,7 +191,7 @@ void Rollout::roll_workers(uint64_t now_ns) {
     }
     if (!leaving_.empty()) return;
     if (new_workers_.size() < plan_.workers_new) {
-        new_workers_[actions_.start_worker(false)] = false;
+        start_worker(false);
         return;
     }
     roll_frontends(now_ns);
@@ -265,10 +273,19 @@ void Rollout::on_worker_ready(SlotId worker, uint64_t now_ns) {
     tell_moved();
 }
 
-// From commit on a new worker that dies is restarted like any other.
+// From commit on a new worker that dies is restarted like any other; one that may fail, always.
 void Rollout::on_worker_failed(SlotId worker, const std::string& why, uint64_t now_ns) {
-    if (is_over() || rolling_back_ || phase_ == RolloutPhase::kCommit) return;
-    if (!new_workers_.contains(worker)) return;
+    if (is_over()) return;
+    if (const auto restored = restored_.find(worker); restored != restored_.end()) {
+        restored->second = true;
+        return roll_back_on(now_ns);
+    }
+    const auto found = new_workers_.find(worker);
+    if (found == new_workers_.end() || rolling_back_ || phase_ == RolloutPhase::kCommit) return;
+    if (may_fail_.contains(worker)) {
+        if (!std::exchange(found->second, true)) roll_on(now_ns);
+        return tell_moved();
+    }
     if (!plan_.rolls_back && serves_new_) return;
     roll_back("a new worker failed: " + why, now_ns);
 }

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,10 +31,13 @@ struct RolloutPlan {
     std::vector<SlotId> workers;    // old ones, in the order in which they go
     std::vector<SlotId> frontends;  // likewise; reload and upgrade
     uint32_t workers_new = 0;       // how many there will be; 0 where they stay as they are
-    uint32_t frontends_new = 0;     // likewise
-    bool rolls_back = true;    // false: once the new model serves, failing workers only restart
-    bool loads_model = false;  // a model is loaded first: load, swap, rollback
-    bool self_test = false;    // the first new worker computes prompts of its own first
+    // Of the new workers that many, the last ones started, take the place of one that does not
+    // work: they may fail, too. Fewer than workers_new: the first one is verified.
+    uint32_t workers_may_fail = 0;
+    uint32_t frontends_new = 0;  // how many there will be; 0 where they stay as they are
+    bool rolls_back = true;      // false: once the new model serves, failing workers only restart
+    bool loads_model = false;    // a model is loaded first: load, swap, rollback
+    bool self_test = false;      // the first new worker computes prompts of its own first
     uint64_t test_timeout_ns = 0;
     bool must_equal = false;         // the canary must draw what the old ones draw
     uint64_t canary_copies = 0;      // that must come back right; 0: no canary stages
@@ -123,6 +127,7 @@ class Rollout {
   private:
     void tell_moved();
     void enter(shm::RolloutPhase phase, uint64_t now_ns);
+    SlotId start_worker(bool canary);
     void start_first_worker(uint64_t now_ns);
     void after_verify(uint64_t now_ns);
     void begin_stage(shm::RolloutPhase phase, uint64_t now_ns);
@@ -131,7 +136,7 @@ class Rollout {
     void roll_on(uint64_t now_ns);
     void roll_workers(uint64_t now_ns);
     void roll_frontends(uint64_t now_ns);
-    bool all_new_ready() const;
+    bool all_new_settled() const;
     void retire_next_old();
     void retire_next_frontend(SlotId successor);
     void begin_commit(uint64_t now_ns);
@@ -150,9 +155,12 @@ class Rollout {
     uint32_t load_percent_ = 0;
     uint64_t deadline_ns_ = UINT64_MAX;
 
-    std::map<SlotId, bool> new_workers_;    // ready?
+    std::map<SlotId, bool> new_workers_;    // settled: ready, or failed where it may?
+    std::set<SlotId> may_fail_;             // of these
     std::map<SlotId, bool> new_frontends_;  // ready?
-    std::map<SlotId, bool> restored_;       // workers started again by a rollback; ready?
+    // Workers started again by a rollback; settled: ready, or failed once? Nothing better is left
+    // to go back to.
+    std::map<SlotId, bool> restored_;
     std::optional<SlotId> canary_;
     size_t workers_replaced_ = 0;    // old ones told to go
     size_t frontends_replaced_ = 0;  // likewise

@@ -95,6 +95,7 @@ void RolloutRunner::start_next() {
     old_workers_.clear();
     new_workers_.clear();
     reports_.clear();
+    releasing_key_ = 0;
     unreleased_.clear();
     canary_ = {};
     tested_.reset();
@@ -239,6 +240,8 @@ void RolloutRunner::plan_workers(RolloutPlan& plan, std::vector<Slot*> old,
             new_workers_.push_back({key, device, build, 0});
     }
     plan.workers_new = static_cast<uint32_t>(new_workers_.size());
+    const uint32_t broken = put_broken_last(old);
+    plan.workers_may_fail = broken < plan.workers_new ? broken : 0;
     std::map<uint64_t, size_t> seen;
     std::vector<std::pair<size_t, Slot*>> rounds;
     for (Slot* slot : old)
@@ -249,6 +252,22 @@ void RolloutRunner::plan_workers(RolloutPlan& plan, std::vector<Slot*> old,
         plan.workers.push_back(slot->index);
         old_workers_[slot->index] = {slot->model_key, slot->device, slot->build, slot->kv_bytes};
     }
+}
+
+// What takes the place of a worker that does not work now may fail, too: a lost GPU stops no
+// rollout. How many these are; they come last.
+uint32_t RolloutRunner::put_broken_last(const std::vector<Slot*>& old) {
+    auto end = new_workers_.end();
+    for (const Slot* slot : old) {
+        if (!slot->recovering) continue;
+        const auto is_its_place = [slot](const WorkerSpec& spec) {
+            const bool same_model = spec.model_key == 0 || spec.model_key == slot->model_key;
+            return same_model && spec.device == slot->device;
+        };
+        const auto found = std::find_if(new_workers_.begin(), end, is_its_place);
+        if (found != end) end = std::rotate(found, found + 1, end);
+    }
+    return static_cast<uint32_t>(new_workers_.end() - end);
 }
 
 void RolloutRunner::note_old_model(const Model& model, RolloutPlan& plan) {
@@ -343,9 +362,11 @@ Result<void> RolloutRunner::on_released(const Process& frontend, const shm::Mess
 
 void RolloutRunner::check_release() {
     if (releasing_key_ == 0 || !unreleased_.empty()) return;
-    releasing_key_ = 0;
-    later([this] {
-        if (rollout_) rollout_->on_released(monotonic_ns());
+    later([this, key = releasing_key_] {
+        // An event before this one may have turned the rollout back, which awaits another model.
+        if (!rollout_ || key != releasing_key_) return;
+        releasing_key_ = 0;
+        rollout_->on_released(monotonic_ns());
     });
 }
 

@@ -26,6 +26,7 @@ struct FakeWorker {
     bool ready = false;
     bool leaving = false;
     bool canary = false;
+    bool broken = false;  // it never gets ready
 };
 
 // Does at once what it is told, but for what takes time: that is in `pending` until the test lets
@@ -35,9 +36,9 @@ class FakeFleet final : public RolloutActions {
     FakeFleet(uint32_t worker_count, uint32_t frontend_count)
         : next_(worker_count), next_f_(frontend_count) {
         for (uint32_t i = 0; i < worker_count; ++i)
-            workers[i] = {false, true, false, false};
+            workers[i] = {.is_new = false, .ready = true};
         for (uint32_t i = 0; i < frontend_count; ++i)
-            frontends[i] = {false, true, false, false};
+            frontends[i] = {.is_new = false, .ready = true};
     }
 
     void load() override { loading = true; }
@@ -54,11 +55,11 @@ class FakeFleet final : public RolloutActions {
         it.leaving = true;
     }
     SlotId start_frontend() override {
-        frontends[next_f_] = {true, false, false, false};
+        frontends[next_f_] = {.is_new = true};
         return next_f_++;
     }
     SlotId restore_frontend() override {
-        frontends[next_f_] = {false, false, false, false};
+        frontends[next_f_] = {.is_new = false};
         return next_f_++;
     }
     void retire_frontend(SlotId frontend, SlotId) override { frontends.erase(frontend); }
@@ -116,7 +117,7 @@ class FakeFleet final : public RolloutActions {
 
   private:
     SlotId start(bool is_new, bool canary) {
-        workers[next_] = {is_new, false, false, canary};
+        workers[next_] = {.is_new = is_new, .canary = canary};
         return next_++;
     }
     SlotId next_;
@@ -164,7 +165,7 @@ bool turn(FakeFleet& fleet, Rollout& rollout, uint64_t now) {
             rollout.on_worker_gone(gone, now);
             return true;
         }
-        if (!worker.ready) {
+        if (!worker.ready && !worker.broken) {
             worker.ready = true;
             rollout.on_worker_ready(id, now);
             return true;
@@ -403,6 +404,46 @@ TEST(Rollout, PhasesSayHowLongTheyTook) {
     EXPECT_EQ(rollout.rollback_ns(140), 40u);
 }
 
+TEST(Rollout, RestoredWorkerThatFailsHoldsNothingUp) {
+    FakeFleet fleet(3, 1);
+    Rollout rollout(upgrade_plan(3, 1), fleet);
+    rollout.start(1);
+    while (fleet.count(true) < 2)
+        ASSERT_TRUE(turn(fleet, rollout, 2));
+    rollout.fail("an operator", 3);
+    ASSERT_TRUE(rollout.is_rolling_back());
+    const SlotId restored = fleet.workers.rbegin()->first;
+    ASSERT_FALSE(fleet.workers.at(restored).is_new);
+    fleet.workers.at(restored).broken = true;
+    rollout.on_worker_failed(restored, "signal 11", 4);
+    while (turn(fleet, rollout, 5)) {
+    }
+    EXPECT_EQ(rollout.outcome(), RolloutOutcome::kRolledBack);
+    EXPECT_EQ(rollout.reason(), "an operator");
+    EXPECT_EQ(fleet.count(false), 3u);
+    EXPECT_EQ(fleet.count(true), 0u);
+}
+
+TEST(Rollout, WhatTakesABrokenOnesPlaceMayFailAndTheFirstMayNot) {
+    for (const uint32_t failing : {1u, 0u}) {
+        FakeFleet fleet(2, 1);
+        RolloutPlan plan = upgrade_plan(2, 1);
+        plan.workers_may_fail = 1;
+        Rollout rollout(plan, fleet);
+        rollout.start(1);
+        while (fleet.count(true) <= failing)
+            ASSERT_TRUE(turn(fleet, rollout, 2));
+        const SlotId fails = 2 + failing;
+        fleet.workers.at(fails).broken = true;
+        rollout.on_worker_failed(fails, "no such device", 3);
+        while (turn(fleet, rollout, 4)) {
+        }
+        EXPECT_EQ(rollout.outcome(),
+                  failing == 1 ? RolloutOutcome::kCompleted : RolloutOutcome::kRolledBack);
+        EXPECT_EQ(fleet.count(failing == 1), 2u);
+    }
+}
+
 // Random failures at random moments.
 class RolloutHistories : public testing::TestWithParam<int> {};
 
@@ -416,6 +457,7 @@ TEST_P(RolloutHistories, EndAllNewOrAllOld) {
         RolloutPlan plan = upgrade ? upgrade_plan(workers, frontends) : swap_plan(workers);
         plan.self_test = draw() % 2 == 0;
         plan.test_timeout_ns = kSecond;
+        plan.workers_may_fail = draw() % workers;
         if (GetParam() >= 2) plan.strategy = shm::SwapStrategy::kBlueGreen;
         Rollout rollout(plan, fleet);
         fleet.rollout = &rollout;
@@ -424,10 +466,11 @@ TEST_P(RolloutHistories, EndAllNewOrAllOld) {
         for (uint64_t now = 2; !rollout.is_over(); ++now) {
             ASSERT_LT(now, 1000u) << "it does not end";
             switch (draw() % 12) {
-                case 0:  // some new worker dies by its own doing
+                case 0:  // some worker that was started dies by its own doing
                     for (auto& [id, worker] : fleet.workers) {
-                        if (!worker.is_new || worker.leaving) continue;
+                        if (id < workers || worker.leaving || draw() % 2 == 0) continue;
                         worker.ready = false;
+                        worker.broken = draw() % 2 == 0;
                         rollout.on_worker_failed(id, "signal 11", now);
                         break;
                     }
