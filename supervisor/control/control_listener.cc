@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "common/log/log.h"
 #include "shm/control/text_field.h"
@@ -69,7 +70,9 @@ ControlListener::ControlListener(uv_loop_t* loop, std::string path, Fd socket, O
       path_(std::move(path)),
       socket_(std::move(socket)),
       chief_(chief),
-      poller_(std::make_unique<Poller>(loop, socket_.get(), [this] { accept_one(); })) {}
+      pause_(std::make_unique<Timer>(loop, [this] { listen_on(); })) {
+    listen_on();
+}
 
 ControlListener::~ControlListener() {
     poller_.reset();
@@ -79,9 +82,20 @@ ControlListener::~ControlListener() {
     unlink(path_.c_str());
 }
 
+void ControlListener::listen_on() {
+    poller_ = std::make_unique<Poller>(loop_, socket_.get(), [this] { accept_one(); });
+}
+
 void ControlListener::accept_one() {
     Fd connection(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!connection) return;  // it went away again, or we are out of descriptors: later
+    if (!connection) {
+        if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return;  // it went away
+        // Out of descriptors or memory: the socket stays readable, and would keep the loop turning.
+        log::warn("control_paused", {{"error", std::strerror(errno)}});
+        poller_.reset();
+        pause_->start(kControlPauseMs);
+        return;
+    }
     if (!peer_may_control(connection.get())) {
         log::warn("control_refused", {{"reason", "another user"}});
         return;

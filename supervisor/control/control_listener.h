@@ -24,6 +24,7 @@ namespace bitnetd::supervisor {
 
 inline constexpr size_t kControlSessionsMax = 8;
 inline constexpr uint64_t kControlSessionMs = 10'000;
+inline constexpr uint64_t kControlPauseMs = 1'000;  // when no connection can be taken
 
 class ControlListener {
   public:
@@ -46,6 +47,7 @@ class ControlListener {
         std::unique_ptr<Timer> deadline;
         std::shared_ptr<Reply> reply;  // of the command that is being answered
     };
+    void listen_on();
     void accept_one();
     void serve(Session& session);
     Result<bool> answer(Session& session);
@@ -60,6 +62,7 @@ class ControlListener {
     Operator& chief_;
     std::list<Session> sessions_;
     std::unique_ptr<Poller> poller_;
+    std::unique_ptr<Timer> pause_;
 };
 
 // Whether the process at the other end of a unix socket may give orders: our own user, or root.

@@ -5,8 +5,11 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -205,6 +208,24 @@ TEST_F(ControlListenerTest, MoreSessionsThanAllowedAreClosed) {
         static_cast<void>(retry.send(shm::MessageType::kInspect));
         if (next(retry).ok()) break;
     }
+}
+
+// As long as something waits on the loop's own descriptor the loop does not rest.
+TEST_F(ControlListenerTest, LoopRestsWhileThereIsNoDescriptorForASession) {
+    shm::Channel client = connect();
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    rlimit none = before;
+    none.rlim_cur = static_cast<rlim_t>(Fd(dup(client.fd())).get());
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    pollfd waits{uv_backend_fd(&loop_), POLLIN, 0};
+    for (int turn = 0; turn < 100; ++turn)
+        uv_run(&loop_, UV_RUN_NOWAIT);
+    const int ready = poll(&waits, 1, 0);
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    EXPECT_EQ(ready, 0);
+    ASSERT_TRUE(client.send(shm::MessageType::kInspect).ok());
+    EXPECT_TRUE(next(client).ok());
 }
 
 TEST_F(ControlListenerTest, SecondListenerDoesNotStealThePlace) {
