@@ -102,6 +102,7 @@ enum class RolloutKind : uint32_t {
     kReload = 5,    // changed settings: workers and frontends anew
     kUpgrade = 6,   // changed binaries: likewise
 };
+inline constexpr RolloutKind kLastRolloutKind = RolloutKind::kUpgrade;
 
 enum class RolloutPhase : uint32_t {
     kPrepare = 1,  // loader: validate, pack, seal
@@ -112,8 +113,10 @@ enum class RolloutPhase : uint32_t {
     kCommit = 6,  // the old ones drain and go
     kDone = 7,
 };
+inline constexpr RolloutPhase kLastRolloutPhase = RolloutPhase::kDone;
 
 enum class RolloutOutcome : uint32_t { kRunning = 0, kCompleted = 1, kFailed = 2, kRolledBack = 3 };
+inline constexpr RolloutOutcome kLastRolloutOutcome = RolloutOutcome::kRolledBack;
 
 enum class SwapStrategy : uint32_t {
     kRolling = 1,    // one worker after the other

@@ -1,6 +1,7 @@
 #include "supervisor/lifecycle/rollout/rollout_history.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -17,8 +18,8 @@ constexpr size_t kLineBytesMax = 16 * 1024;
 
 // The other way round of to_string(): the values are few.
 template <typename Enum>
-Enum parse(const std::string& text, uint32_t last) {
-    for (uint32_t i = 0; i <= last; ++i) {
+Enum parse(const std::string& text, Enum last) {
+    for (uint32_t i = 0; i <= static_cast<uint32_t>(last); ++i) {
         if (to_string(static_cast<Enum>(i)) == text) return static_cast<Enum>(i);
     }
     throw std::invalid_argument("unknown name " + text);
@@ -38,9 +39,9 @@ RolloutRecord from_line(const std::string& text) {
     RolloutRecord record;
     shm::RolloutMessage& message = record.message;
     message.number = line.at("number");
-    message.kind = parse<shm::RolloutKind>(line.at("kind"), 6);
-    message.outcome = parse<shm::RolloutOutcome>(line.at("status"), 3);
-    message.phase = parse<shm::RolloutPhase>(line.at("phase"), 7);
+    message.kind = parse(line.at("kind"), shm::kLastRolloutKind);
+    message.outcome = parse(line.at("status"), shm::kLastRolloutOutcome);
+    message.phase = parse(line.at("phase"), shm::kLastRolloutPhase);
     message.progress_permille = message.outcome == shm::RolloutOutcome::kCompleted ? 1000 : 0;
     shm::set_field(message.model, line.at("model").get<std::string>());
     shm::set_field(message.reason, line.at("reason").get<std::string>());
@@ -61,6 +62,18 @@ RolloutRecord from_line(const std::string& text) {
     return record;
 }
 
+// A line that was cut off, by a kill or a full disk, ends here.
+bool ends_within_line(const std::string& path) {
+    std::ifstream file(path, std::ios::binary | std::ios::ate);
+    if (!file || file.tellg() <= 0) return false;
+    file.seekg(-1, std::ios::end);
+    return file.get() != '\n';
+}
+
+std::string text_of(const RolloutRecord& record) {
+    return to_line(record).dump(-1, ' ', true, json::error_handler_t::replace) + '\n';
+}
+
 }  // namespace
 
 Result<void> RolloutHistory::open(const std::string& directory) {
@@ -68,8 +81,10 @@ Result<void> RolloutHistory::open(const std::string& directory) {
     path_ = directory + "/rollouts.jsonl";
     std::ifstream file(path_);
     std::string text;
+    size_t lines = 0;
     size_t bad = 0;
     while (std::getline(file, text)) {
+        ++lines;
         try {
             if (text.size() > kLineBytesMax) throw std::length_error("too long");
             records_.push_front(from_line(text));
@@ -84,7 +99,20 @@ Result<void> RolloutHistory::open(const std::string& directory) {
     // Said now, not at the first rollout.
     std::ofstream probe(path_, std::ios::app);
     if (!probe) return io_error("server.state_dir: cannot write " + path_, errno);
+    if (lines > kHistoryMax) shorten();
     return {};
+}
+
+// The file anew, with what is known of it. Until the rename the long one is there.
+void RolloutHistory::shorten() {
+    const std::string fresh = path_ + ".new";
+    std::ofstream file(fresh, std::ios::trunc);
+    for (auto record = records_.rbegin(); record != records_.rend(); ++record)
+        file << text_of(*record);
+    file.close();
+    if (!file || std::rename(fresh.c_str(), path_.c_str()) != 0) {
+        log::warn("rollout_history_not_shortened", {{"path", path_}});
+    }
 }
 
 void RolloutHistory::add(RolloutRecord record) {
@@ -96,8 +124,9 @@ void RolloutHistory::add(RolloutRecord record) {
 
 void RolloutHistory::append_to_disk(const RolloutRecord& record) {
     if (path_.empty()) return;
+    const bool torn = ends_within_line(path_);
     std::ofstream file(path_, std::ios::app);
-    file << to_line(record).dump(-1, ' ', true, json::error_handler_t::replace) << '\n';
+    file << (torn ? "\n" : "") << text_of(record);
     file.flush();
     if (!file) log::error("rollout_history_failed", {{"path", path_}});
 }

@@ -24,8 +24,8 @@ struct RolloutRecord {
 
 class RolloutHistory {
   public:
-    // Reads what `directory` holds; lines that make no sense are passed over with a log line. An
-    // empty name: in memory only.
+    // Reads what `directory` holds; lines that make no sense are passed over with a log line, and
+    // of more than kHistoryMax the older ones are taken out. An empty name: in memory only.
     Result<void> open(const std::string& directory);
 
     uint64_t next_number() { return ++last_number_; }
@@ -40,6 +40,7 @@ class RolloutHistory {
     const RolloutRecord* last_replacement(std::string_view model) const;
 
   private:
+    void shorten();
     void append_to_disk(const RolloutRecord& record);
 
     std::string path_;
