@@ -94,6 +94,7 @@ if(TARGET manual)
     bitnetd_compressed(share/man/man8 ${docs_dir}/bitnetd.8)
     bitnetd_compressed(share/man/man5 ${docs_dir}/bitnetd.toml.5)
     bitnetd_compressed(share/man/man1 ${docs_dir}/bitnetctl.1)
+    bitnetd_compressed(share/man/man1 ${docs_dir}/bitnet-shmdump.1)
     install(FILES ${docs_dir}/bitnetd.toml DESTINATION share/doc/bitnetd/examples)
     foreach(program bitnetd bitnetctl)
         install(FILES ${docs_dir}/${program}.bash

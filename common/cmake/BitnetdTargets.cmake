@@ -43,7 +43,7 @@ function(bitnetd_manual folder)
     if(CMAKE_CROSSCOMPILING)
         return()  # it runs while building
     endif()
-    set(pages bitnetd.toml bitnetd.toml.5 bitnetd.8 bitnetctl.1 bitnetd.bash bitnetctl.bash)
+    set(pages bitnetd.toml bitnetd.toml.5 bitnetd.8 bitnetctl.1 bitnet-shmdump.1 bitnetd.bash bitnetctl.bash)
     list(TRANSFORM pages PREPEND ${folder}/)
     add_custom_command(OUTPUT ${pages} COMMAND bitnetd-docs ${folder} DEPENDS bitnetd-docs VERBATIM)
     add_custom_target(manual ALL DEPENDS ${pages})

@@ -28,12 +28,12 @@ struct ExitCodeMeaning {
 };
 inline constexpr ExitCodeMeaning kExitCodes[] = {
     {kExitOk, "Done."},
-    {kExitFailed, "bitnetctl: not done, refused or rolled back; the message says why."},
+    {kExitFailed, "Not done, refused or rolled back; the message says why."},
     {kExitUsage, "The command line or the configuration is wrong; the message says where."},
     {kExitCannotListen, "An address is taken or not permitted."},
     {kExitModelRefused, "The model file failed validation."},
     {kExitNoMemory, "Weights, KV cache or rings do not fit into memory."},
-    {kExitNoServer, "bitnetctl: no server answers at the control socket."},
+    {kExitNoServer, "No server answers at the control socket."},
     {kExitInternal, "An unexpected error; the last words in the log say which."},
     {kExitLostSupervisor, "A child's control socket closed: the supervisor is gone."},
     {kExitProtocol, "A control message or shared segment was not as agreed."},

@@ -1,12 +1,12 @@
 // bitnet-shmdump: asks a running bitnetd for read-only descriptors of its rings and boards, those
 // of the last dead incarnations too, and prints what is in them. It can change nothing.
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
 #include <iostream>
 #include <string>
 
 #include "common/config/exit_codes.h"
+#include "shm/inspect/command_line.h"
 #include "shm/inspect/inspect.h"
 
 namespace bitnetd::shm {
@@ -27,24 +27,23 @@ void print_items(const Json& items) {
 }
 
 int run(int argc, char** argv) {
-    CLI::App app{"Shows the shared memory of a running bitnetd: process boards and rings."};
-    std::string control_path;
-    bool as_json = false;
-    app.add_option("--control", control_path, "the server's control socket ([server] control)")
-        ->required();
-    app.add_flag("--json", as_json, "one JSON array instead of text");
-    CLI11_PARSE(app, argc, argv);
-    const auto items = inspect_server(control_path);
+    DumpCommandLine line;
+    try {
+        line.app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return line.app.exit(error) == 0 ? kExitOk : kExitUsage;  // --help and --version are such
+    }
+    const auto items = inspect_server(control_path(line.control));
     if (!items.ok()) {
         std::cerr << "bitnet-shmdump: " << items.error().message << "\n";
-        return kExitInternal;
+        return items.error().code == ErrorCode::kIo ? kExitNoServer : kExitFailed;
     }
-    if (as_json) {
+    if (line.as_json) {
         std::cout << items->dump(2) << "\n";
     } else {
         print_items(*items);
     }
-    return std::cout.flush() ? kExitOk : kExitInternal;
+    return std::cout.flush() ? kExitOk : kExitFailed;
 }
 
 }  // namespace
@@ -55,6 +54,6 @@ int main(int argc, char** argv) {
         return bitnetd::shm::run(argc, argv);
     } catch (const std::exception& failure) {
         std::fprintf(stderr, "bitnet-shmdump: %s\n", failure.what());
-        return bitnetd::kExitInternal;
+        return bitnetd::kExitFailed;
     }
 }

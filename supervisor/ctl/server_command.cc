@@ -1,9 +1,9 @@
 #include "supervisor/ctl/server_command.h"
 
 #include <cstdio>
-#include <cstdlib>
 
 #include "common/base/clock.h"
+#include "common/config/control_path.h"
 #include "common/config/exit_codes.h"
 #include "supervisor/ctl/control_client.h"
 #include "supervisor/ctl/rollout_view.h"
@@ -67,7 +67,7 @@ Result<CommandEnd> change(const ServerCommand& command, const shm::CommandMessag
                           [&](std::string_view text) { return watch.take(text, monotonic_ns()); });
     const bool is_upgrade = command.command == shm::Command::kUpgrade && command.waits();
     if (is_upgrade && !end.ok() && end.error().code == ErrorCode::kUnavailable) {
-        end = watch_upgrade(control_path(command), asked_unix_ms, interrupts, watch);
+        end = watch_upgrade(control_path(command.control), asked_unix_ms, interrupts, watch);
     }
     progress.clear();
     if (end.ok() && end->interrupted_by == 0) print_outcome(command, *end, watch.rollouts());
@@ -84,21 +84,15 @@ Result<CommandEnd> change(const ServerCommand& command, const shm::CommandMessag
 
 }  // namespace
 
-std::string control_path(const ServerCommand& command) {
-    if (!command.control.empty()) return command.control;
-    const char* variable = std::getenv("BITNETD_SERVER__CONTROL");
-    return variable != nullptr && *variable != '\0' ? variable : kDefaultControl;
-}
-
 int run_server_command(const ServerCommand& command) {
     const auto message = message_of(command);
     if (!message.ok()) return give_up(message.error(), kExitUsage);
     auto interrupts = Interrupts::watch();
     if (!interrupts.ok()) return give_up(interrupts.error(), kExitFailed);
     if (command.answer == Answer::kTop) {
-        return run_top(command, control_path(command), *message, *interrupts);
+        return run_top(command, control_path(command.control), *message, *interrupts);
     }
-    auto client = ControlClient::connect(control_path(command));
+    auto client = ControlClient::connect(control_path(command.control));
     if (!client.ok()) return give_up(client.error(), kExitNoServer);
 
     const auto run = command.answer == Answer::kOutcome ? change : view;

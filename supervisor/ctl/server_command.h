@@ -1,8 +1,6 @@
 // Runs one of bitnetctl's commands that ask a running server.
 #pragma once
 
-#include <string>
-
 #include "supervisor/ctl/server_commands.h"
 
 namespace bitnetd::supervisor {
@@ -10,8 +8,5 @@ namespace bitnetd::supervisor {
 // Its exit code: kExitOk, kExitFailed, kExitUsage, kExitNoServer. Answers on standard output,
 // progress and reasons on standard error. Does not return when a signal interrupted it.
 int run_server_command(const ServerCommand& command);
-
-// Where the server is asked: --control, else BITNETD_SERVER__CONTROL, else kDefaultControl.
-std::string control_path(const ServerCommand& command);
 
 }  // namespace bitnetd::supervisor

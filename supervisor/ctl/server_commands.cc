@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "common/config/control_path.h"
 #include "supervisor/ctl/exit_help.h"
 
 namespace bitnetd::supervisor {
@@ -38,11 +39,7 @@ class ServerCommands {
             command.answer = answer;
         });
         sub->footer(kServerExitHelp);
-        sub->add_option("--control", command_.control,
-                        std::string("The server's control socket. Without it: what "
-                                    "BITNETD_SERVER__CONTROL says, else ") +
-                            kDefaultControl + ".")
-            ->type_name("FILE");
+        sub->add_option("--control", command_.control, control_help())->type_name("FILE");
         sub->add_flag("--json", command_.json, "JSON instead of text.");
         return sub;
     }

@@ -14,7 +14,6 @@ class App;
 
 namespace bitnetd::supervisor {
 
-inline constexpr const char* kDefaultControl = "/run/bitnetd/control.sock";
 inline constexpr uint64_t kRolloutsUsual = 20;
 
 // What is done with the answer.
@@ -30,7 +29,7 @@ struct ServerCommand {
     shm::Command command{};  // 0: none was given
     shm::OrderKind order{};  // of kOrder
     Answer answer = Answer::kOutcome;
-    std::string control;  // path of the socket; empty: BITNETD_SERVER__CONTROL or kDefaultControl
+    std::string control;  // as --control says: control_path.h
     bool json = false;
     bool wait = false;           // reload and its like
     bool wait_for_order = true;  // model load and its like

@@ -40,6 +40,15 @@ void add_exit_codes(ManPage& page, std::initializer_list<ExitCode> codes) {
     }
 }
 
+// What the pages of all tools that ask a server end with.
+void end_tool(ManPage& page, std::string_view see_also) {
+    page.heading("ENVIRONMENT");
+    page.item("BITNETD_SERVER__CONTROL", "The control socket, where --control is not given.");
+    add_exit_codes(page, {kExitOk, kExitFailed, kExitUsage, kExitNoServer});
+    page.heading("SEE ALSO");
+    page.paragraph(see_also);
+}
+
 struct Signal {
     std::string_view name;
     std::string_view meaning;
@@ -83,10 +92,10 @@ std::string server_manual(const CLI::App& app) {
     page.heading("SIGNALS");
     for (const Signal& signal : kSignals)
         page.item(signal.name, signal.meaning);
-    add_exit_codes(page, {kExitOk, kExitUsage, kExitCannotListen, kExitModelRefused, kExitNoMemory,
-                          kExitInternal});
+    add_exit_codes(page,
+                   {kExitOk, kExitUsage, kExitCannotListen, kExitModelRefused, kExitInternal});
     page.heading("SEE ALSO");
-    page.paragraph("bitnetd.toml(5), bitnetctl(1)");
+    page.paragraph("bitnetd.toml(5), bitnetctl(1), bitnet-shmdump(1)");
     return page.text();
 }
 
@@ -108,11 +117,24 @@ std::string control_manual(const CLI::App& app) {
             if (!is_help(option)) add_option(page, option);
         }
     }
-    page.heading("ENVIRONMENT");
-    page.item("BITNETD_SERVER__CONTROL", "The control socket, where --control is not given.");
-    add_exit_codes(page, {kExitOk, kExitFailed, kExitUsage, kExitNoServer});
-    page.heading("SEE ALSO");
-    page.paragraph("bitnetd(8), bitnetd.toml(5)");
+    end_tool(page, "bitnet-shmdump(1), bitnetd(8), bitnetd.toml(5)");
+    return page.text();
+}
+
+std::string dump_manual(const CLI::App& app) {
+    const CliCommand root = cli_tree(app);
+    ManPage page("bitnet-shmdump", 1, "shows the shared memory of a running bitnetd");
+    page.heading("SYNOPSIS");
+    page.command("bitnet-shmdump [--control FILE] [--json]");
+    page.heading("DESCRIPTION");
+    page.paragraph(
+        "Asks a running bitnetd for read-only descriptors of its rings and boards, those of the "
+        "last dead processes too, and prints what is in them: who wrote what and how far, what "
+        "waits, last words. It can change nothing, and shows no token of a client.");
+    page.heading("OPTIONS");
+    for (const CliOption& option : root.options)
+        add_option(page, option);
+    end_tool(page, "bitnetctl(1), bitnetd(8)");
     return page.text();
 }
 

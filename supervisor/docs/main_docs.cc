@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "common/config/exit_codes.h"
+#include "shm/inspect/command_line.h"
 #include "supervisor/ctl/command_line.h"
 #include "supervisor/docs/command_pages.h"
 #include "supervisor/docs/settings_pages.h"
@@ -31,7 +32,8 @@ bool write_all(const std::string& folder) {
         good = good && write_page(folder + "/bitnetctl.1", control_manual(app)) &&
                write_page(folder + "/bitnetctl.bash", bash_completion(app));
     });
-    return good;
+    const shm::DumpCommandLine dump;
+    return good && write_page(folder + "/bitnet-shmdump.1", dump_manual(dump.app));
 }
 
 }  // namespace

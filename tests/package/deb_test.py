@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 
-from debs import PROGRAMS, build_deb, contents, field, unpack
+from debs import PROGRAMS, build_deb, contents, field, programs_in, unpack
 from steps import Failed, Steps, check, run
 
 EXPOSURE_MAX = 1.5
@@ -17,8 +17,9 @@ UNITS = ["bitnetd.service", "bitnetd@second.service", "bitnetd.socket", "bitnetd
 
 
 def main():
+    build = pathlib.Path(sys.argv[1]).resolve()
     try:
-        deb = build_deb(pathlib.Path(sys.argv[1]).resolve())
+        deb = build_deb(build)
     except Failed as error:
         sys.exit(f"FAILED build the package: {error}")
     scratch = tempfile.TemporaryDirectory(prefix="bitnetd-package-")
@@ -31,13 +32,15 @@ def main():
 
     def everything_is_in_its_place():
         entries = contents(deb)
-        for program in PROGRAMS:
+        for program in programs_in(build):
             mode, owner, _ = entries[f"/usr/lib/bitnetd/{program}"]
             check((mode, owner) == ("-rwxr-xr-x", "root/root"), f"{program} is {mode} {owner}")
         for program in PROGRAMS[:3]:
             check(entries[f"/usr/bin/{program}"][2] == f"../lib/bitnetd/{program}", f"/usr/bin/{program} is no link")
         writable = [path for path, (mode, _, target) in entries.items() if not target and "w" in mode[4:]]
         check(not writable, f"others may write to {writable}")
+        for page in ("man8/bitnetd.8", "man5/bitnetd.toml.5", "man1/bitnetctl.1", "man1/bitnet-shmdump.1"):
+            check(f"/usr/share/man/{page}.gz" in entries, f"{page} is missing")
 
     def programs_are_stripped():
         for program in PROGRAMS:
@@ -48,6 +51,7 @@ def main():
         depends = field(deb, "Depends")
         for library in ("libc6 (", "libuv1 (", "libseccomp2 (", "systemd | systemd-sysusers"):
             check(library in depends, f"{library} is not among: {depends}")
+        check("cuda" not in depends and "nvidia" not in depends, f"a GPU's library is among: {depends}")
 
     def units_verify_without_a_word():
         # The units that ours name are this machine's.

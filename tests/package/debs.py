@@ -9,6 +9,13 @@ from steps import check, run, skip
 SYSTEMD = pathlib.Path(__file__).resolve().parents[2] / "systemd"
 PROGRAMS = ["bitnetd", "bitnetctl", "bitnet-shmdump", "bitnetd-frontend", "bitnetd-worker", "bitnetd-loader"]
 
+GPU_WORKER = "bitnetd-worker-cuda"
+
+
+def programs_in(build):
+    """What a package of this build has: the GPU worker where it was built."""
+    return PROGRAMS + [name for name in [GPU_WORKER] if (build / "bin" / name).exists()]
+
 
 def _newest(paths):
     return max(path.stat().st_mtime for path in paths if path.is_file())
@@ -26,7 +33,7 @@ def build_deb(build):
     folder = build / "package" / "tested"
     made = list(folder.glob("*.deb"))
     config = build / "CPackConfig.cmake"
-    inputs = [*programs, config, *SYSTEMD.rglob("*"), *(build / "docs").glob("*")]
+    inputs = [*(build / "bin" / name for name in programs_in(build)), config, *SYSTEMD.rglob("*"), *(build / "docs").glob("*")]
     if len(made) != 1 or made[0].stat().st_mtime <= _newest(inputs):
         shutil.rmtree(folder, ignore_errors=True)
         run("cpack", "--config", str(config), "-B", str(folder), cwd=build, timeout=900)

@@ -316,16 +316,5 @@ TEST(ControlClient, TopPrintsSnapshots) {
     EXPECT_NE(ran.out.find("tokens/s"), std::string::npos);
 }
 
-TEST(ControlPath, FlagThenVariableThenDefault) {
-    unsetenv("BITNETD_SERVER__CONTROL");
-    EXPECT_EQ(control_path({}), kDefaultControl);
-    setenv("BITNETD_SERVER__CONTROL", "/run/x.sock", 1);
-    EXPECT_EQ(control_path({}), "/run/x.sock");
-    ServerCommand command;
-    command.control = "/y.sock";
-    EXPECT_EQ(control_path(command), "/y.sock");
-    unsetenv("BITNETD_SERVER__CONTROL");
-}
-
 }  // namespace
 }  // namespace bitnetd::supervisor

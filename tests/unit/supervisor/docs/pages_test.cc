@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "common/config/params.h"
+#include "shm/inspect/command_line.h"
 #include "supervisor/ctl/command_line.h"
 #include "supervisor/docs/cli_tree.h"
 #include "supervisor/docs/command_pages.h"
@@ -116,6 +117,26 @@ TEST(CommandManuals, NameEveryCommandAndOption) {
                              "--workers", "SIGHUP", "SIGUSR2", "bitnetd.toml(5)"}) {
         EXPECT_NE(server.find(in_roff(word)), std::string::npos) << word;
     }
+    const shm::DumpCommandLine line;
+    const std::string dump = dump_manual(line.app);
+    for (const char* word : {"--control FILE", "--json", "--version", "BITNETD_SERVER__CONTROL"}) {
+        EXPECT_NE(dump.find(in_roff(word)), std::string::npos) << word;
+    }
+}
+
+// Of bitnetd's own: the others are its children's.
+TEST(CommandManuals, NameTheExitCodesOfTheirProgram) {
+    const auto codes = [](const std::string& page) {
+        const size_t at = page.find("EXIT STATUS");
+        const std::string part = page.substr(at, page.find("SEE ALSO") - at);
+        std::vector<int> found;
+        const std::regex item("\\.B \"([0-9]+)\"");
+        for (std::sregex_iterator it(part.begin(), part.end(), item), end; it != end; ++it)
+            found.push_back(std::stoi((*it)[1]));
+        return found;
+    };
+    EXPECT_EQ(codes(made(visit_command_line, server_manual)), (std::vector{0, 2, 3, 4, 10}));
+    EXPECT_EQ(codes(manual_of_ctl()), (std::vector{0, 1, 2, 6}));
 }
 
 // A page holds only the requests that ManPage writes, whatever the texts are.
