@@ -14,11 +14,12 @@ if(BITNETD_CUDA STREQUAL "on" OR
     find_program(BITNETD_NVCC nvcc PATHS /usr/local/cuda/bin /opt/cuda/bin
         DOC "the CUDA compiler, of toolkit 12 or 13")
     if(BITNETD_NVCC)
-        # Real code for what is in use since 2018, and PTX for what comes. CMake's own CUDAARCHS in
-        # the environment takes its place: a test run builds what its machine can run.
-        if(NOT DEFINED ENV{CUDAARCHS})
-            set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90 CACHE STRING
-                "devices that get code of their own, and the last one's PTX")
+        # Real code for what is in use since 2018, and PTX for what comes. CUDAARCHS in the environment
+        # takes its place, for as long as it is there: a test run builds what its machine can run,
+        # and a package made after it is for all again.
+        set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90)
+        if(DEFINED ENV{CUDAARCHS})
+            set(CMAKE_CUDA_ARCHITECTURES $ENV{CUDAARCHS})
         endif()
         set(CMAKE_CUDA_COMPILER ${BITNETD_NVCC})
         set(CMAKE_CUDA_RUNTIME_LIBRARY Static)

@@ -52,6 +52,9 @@ endforeach()
 # --- programs ------------------------------------------------------------------------------------
 set(on_path bitnetd bitnetctl bitnet-shmdump)
 install(TARGETS ${on_path} bitnetd-frontend bitnetd-worker bitnetd-loader DESTINATION lib/bitnetd)
+if(TARGET bitnetd-worker-cuda)  # where it was built; CUDA's runtime is part of it
+    install(TARGETS bitnetd-worker-cuda DESTINATION lib/bitnetd OPTIONAL)
+endif()
 install(PROGRAMS ${systemd_dir}/end-leftovers DESTINATION lib/bitnetd)
 foreach(program ${on_path})
     set(link ${package_dir}/bin/${program})
