@@ -325,9 +325,9 @@ def main():
         try:
             first = build_deb(build)
             second = with_revision(first, "2", scratch)
+            test = Test(first, second)
         except Failed as error:
-            sys.exit(f"FAILED build the packages: {error}")
-        test = Test(first, second)
+            sys.exit(f"FAILED make the packages and a Debian for them: {error}")
         steps = Steps(test.tell)
         try:
             test.all(steps)

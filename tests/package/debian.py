@@ -42,14 +42,14 @@ def chroot(root, *command, **options):
     return run("chroot", str(root), *command, env=CLEAN, timeout=900, **options)
 
 
-def _pack(root, tarball):
+def _pack(root, tarball, what="."):
     unfinished = tarball.with_suffix(".unfinished")
-    run("tar", "-C", str(root), "-cf", str(unfinished), ".")
+    run("tar", "-C", str(root), "-cf", str(unfinished), what)
     unfinished.rename(tarball)
 
 
-def _cached(root, key, make):
-    """Fills `root` from the tarball of that key; make() does it the first time."""
+def _cached(root, key, make, what="."):
+    """Fills `root` from the tarball of that key; make() does it the first time, and `what` of it is kept."""
     CACHE.mkdir(parents=True, exist_ok=True)
     tarball = CACHE / f"debian-12-{key}-{RECIPE}.tar"
     if tarball.exists():
@@ -58,7 +58,7 @@ def _cached(root, key, make):
     print(f"making {tarball} (minutes, once)", flush=True)
     try:
         make()
-        _pack(root, tarball)
+        _pack(root, tarball, what)
     except (Failed, subprocess.SubprocessError) as error:
         skip(f"no Debian could be made: {error}")
 
@@ -78,13 +78,23 @@ def unpack_minimal(root):
 
 
 def unpack_with(root, packages, deb, depends):
-    """The same with `packages`, and in its apt cache what `deb` needs."""
+    """The same with `packages`, and in its apt cache what `deb` needs. Only a Debian that cannot be made or an
+    archive that is out of reach is a reason to skip: a `deb` that cannot be installed fails."""
     def make():
         unpack_minimal(root)
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
-        chroot(root, "apt-get", "install", "-y", "--no-install-recommends", *packages)
-        shutil.copy(deb, root / "package.deb")
-        chroot(root, "apt-get", "install", "-y", "--no-install-recommends", "--download-only", "/package.deb")
-        (root / "package.deb").unlink()
+        chroot(root, *install, *packages)
 
-    _cached(root, hashlib.sha256(" ".join([*packages, depends]).encode()).hexdigest()[:12], make)
+    def download():
+        chroot(root, *install, "--download-only", "/package.deb")
+
+    install = ["apt-get", "install", "-y", "--no-install-recommends"]
+    _cached(root, _key(packages), make)
+    shutil.copy(deb, root / "package.deb")
+    chroot(root, *install, "--simulate", "/package.deb")
+    _cached(root, "needs-" + _key([*packages, depends]), download, "var/cache/apt/archives")
+    (root / "package.deb").unlink()
+
+
+def _key(words):
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:12]
