@@ -1,5 +1,6 @@
 // Goal: whatever arrives gets the documented error; nothing crashes, nothing is lost, and a good
-// request afterwards is answered by the same processes.
+// request afterwards is answered by the same processes. Method: one server for all; raw sockets and wrong
+// requests, each with the answer it must get.
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, before, test } from 'node:test';

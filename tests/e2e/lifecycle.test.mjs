@@ -1,10 +1,13 @@
-// Goal: starting, draining and stopping behave as an operator expects.
+// Goal: starting, draining and stopping behave as an operator expects. Method: a server each, asked and
+// signalled while it streams; what refuses to start is judged by its exit code and its words.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { Server, bin, request, root, streamCompletion, demoModel } from './server.mjs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Server, bin, patienceMs, request, root, streamCompletion, demoModel } from './server.mjs';
 
 const long = { prompt: 'Once upon a time', temperature: 1, seed: 3, max_tokens: 400, ignore_eos: true };
 
@@ -19,18 +22,37 @@ test('TERM finishes running streams, then ends with 0', async () => {
   await server.stop();
 });
 
+// The worker is stopped, so that the stream cannot end by itself between the two.
 test('a second TERM stops at once', async () => {
-  const server = await Server.start();
-  let signals = 0;
-  await streamCompletion(server, { ...long, max_tokens: 500 }, {
-    onEvent: () => {
-      if (signals++ < 2) server.process.kill('SIGTERM');
+  const server = await Server.start(['--server.hang_timeout_ms=600000']);
+  const workers = server.workers();
+  assert.equal(workers.length, 1);
+  const stream = streamCompletion(server, { ...long, max_tokens: 500 }, {
+    onEvent: (_, r) => {
+      if (r.events !== 1) return;
+      process.kill(workers[0], 'SIGSTOP');
+      server.process.kill('SIGTERM');
     },
-  }).catch(() => 'the stream was cut, as asked');
-  const { signal } = await server.exited;
-  assert.equal(signal, null);
-  assert.deepEqual(server.children('bitnetd-worker'), []);
+  }).then(({ finish }) => finish, () => 'it was cut');
+  await server.event((e) => e.event === 'draining');
+  server.process.kill('SIGTERM');
+  await server.event((e) => e.event === 'stopping_now');
+  assert.notEqual(await stream, 'length');
+  await server.stop();
+  for (const worker of workers) await gone(worker);
 });
+
+async function gone(pid) {
+  for (const end = Date.now() + patienceMs; Date.now() < end; await delay(10)) {
+    try {
+      process.kill(pid, 0);
+    } catch (error) {
+      assert.equal(error.code, 'ESRCH');
+      return;
+    }
+  }
+  assert.fail(`process ${pid} is still there`);
+}
 
 test('a killed frontend is replaced and the address keeps answering', async () => {
   const server = await Server.start();
@@ -82,11 +104,35 @@ test('the accuracy of a model is measured when it is loaded and shown', async ()
 });
 
 test('a wrong setting is refused with its line', () => {
-  const file = path.join(root, 'build', 'wrong.toml');
-  writeFileSync(file, '[server]\nworkers = 1\n[http]\nbody_bytes_max = "many"\n');
-  const run = spawnSync(path.join(bin, 'bitnetd'), ['--config', file, '--check-config'], { encoding: 'utf8' });
-  assert.equal(run.status, 2);
-  assert.match(run.stderr + run.stdout, /wrong\.toml:4.*http\.body_bytes_max/s);
+  const folder = mkdtempSync(path.join(tmpdir(), 'bitnetd-e2e-'));
+  try {
+    const file = path.join(folder, 'wrong.toml');
+    writeFileSync(file, '[server]\nworkers = 1\n[http]\nbody_bytes_max = "many"\n');
+    const run = spawnSync(path.join(bin, 'bitnetd'), ['--config', file, '--check-config'], { encoding: 'utf8' });
+    assert.equal(run.status, 2);
+    assert.match(run.stderr + run.stdout, /wrong\.toml:4.*http\.body_bytes_max/s);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('the inspection tool finds the server, or says that there is none', async () => {
+  const dump = (args, env = {}) =>
+    spawnSync(path.join(bin, 'bitnet-shmdump'), args, { encoding: 'utf8', env: { ...process.env, ...env } });
+  const server = await Server.start();
+  const found = dump(['--json'], { BITNETD_SERVER__CONTROL: server.control });
+  assert.equal(found.status, 0, found.stderr);
+  assert.match(found.stdout, /worker\/0/);
+  const nobody = dump(['--control', `${server.control}.gone`]);
+  assert.equal(nobody.status, 6, nobody.stderr);
+  assert.match(nobody.stderr, /is bitnetd running/);
+  const wrong = dump(['--nonsense']);
+  assert.equal(wrong.status, 2, wrong.stderr);
+  assert.match(wrong.stderr, /--nonsense/);
+  const version = dump(['--version']);
+  assert.equal(version.status, 0);
+  assert.match(version.stdout, /^bitnet-shmdump \d/);
+  await server.stop();
 });
 
 test('help names every flag', () => {

@@ -122,7 +122,7 @@ def check_readmes():
         if folder != ROOT and len(lines) > 60:
             problem(readme, len(lines), "a folder's README has at most 60 lines")
         for number, line in enumerate(lines, 1):
-            for name in re.findall(r"`([a-z0-9_./-]+\.(?:cc|cuh|cu|h|def|py|mjs|sh|inl|cmake|json|txt|service))`", line):
+            for name in re.findall(r"`([A-Za-z0-9_./@-]+\.(?:cc|cuh|cu|h|def|py|mjs|sh|inl|cmake|json|txt|service|md|in|toml))`", line):
                 if not any((base / name).is_file() for base in (ROOT, folder)):
                     problem(readme, number, f"names {name}, which is not there")
             for name in re.findall(r"`([a-z0-9_-]+(?:/[a-z0-9_-]+)*/)`", line):
@@ -156,9 +156,9 @@ def check_labels(sources):
 def check_test_openings():
     for path in tracked("tests/*_test.cc", "tests/*.test.mjs"):
         opening = "\n".join(path.read_text().splitlines()[:25])
-        if "Goal" not in opening or "Method" not in opening:
-            if "Goal" not in opening:
-                problem(path, 1, "a test opens with its Goal (and Method)")
+        for word in ("Goal", "Method"):
+            if not re.search(rf"\b{word}\b", opening):
+                problem(path, 1, f"a test opens with its Goal and Method: {word} is missing")
 
 
 def main():
