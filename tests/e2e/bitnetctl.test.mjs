@@ -9,10 +9,9 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { Server, bin, demoModel, golden, patienceMs, request, root } from './server.mjs';
+import { Server, bin, demoCheckpoint, demoModel, golden, largeGolden, patienceMs, request, root } from './server.mjs';
 
 const goldenFolder = path.join(root, 'tests/golden');
-const shared = path.join(root, '../shared');
 const program = path.join(bin, 'bitnetctl');
 
 let folder;
@@ -63,7 +62,7 @@ for (const name of jsonFiles(path.join(goldenFolder, 'tokenizers'))) {
   test(`tokenize: ${name}`, () => tokenizesAsGolden(path.join(goldenFolder, 'tokenizers'), name, 10));
 }
 
-const largeTokenizers = path.join(shared, 'golden/tokenizers');
+const largeTokenizers = path.join(largeGolden, 'tokenizers');
 test('tokenize: every vocabulary of the larger golden set', { skip: !existsSync(largeTokenizers) }, () => {
   for (const name of jsonFiles(largeTokenizers)) tokenizesAsGolden(largeTokenizers, name, 20);
 });
@@ -199,7 +198,7 @@ for (const one of hostile) {
   });
 }
 
-const largeModels = path.join(shared, 'golden/models');
+const largeModels = path.join(largeGolden, 'models');
 test('verify, convert, verify: every model of the larger golden set', { skip: !existsSync(largeModels) }, () => {
   for (const name of readdirSync(largeModels)) {
     if (name === 'golden' || name.includes('-00002-of-')) continue;
@@ -264,11 +263,10 @@ test('convert, then serve: golden text', async () => {
   await servesGolden(file);
 });
 
-const checkpoint = path.join(shared, 'demo-model/hf');
-test('convert a checkpoint of masters, then serve', { skip: !existsSync(checkpoint) }, async () => {
+test('convert a checkpoint of masters, then serve', { skip: !existsSync(demoCheckpoint) }, async () => {
   for (const type of ['F16', 'I2_S']) {
     const file = path.join(folder, `hf-${type}.gguf`);
-    const report = goodJson(['model', 'convert', checkpoint, file, '--type', type, '--json']);
+    const report = goodJson(['model', 'convert', demoCheckpoint, file, '--type', type, '--json']);
     assert.equal(report.ternary, 42);
     good(['model', 'verify', file]);
     await servesGolden(file);

@@ -10,7 +10,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { Server, bin, demoModel, golden, request, root } from './server.mjs';
+import { Server, bin, demoCheckpoint, demoModel, golden, request } from './server.mjs';
 
 let server;
 before(async () => {
@@ -103,6 +103,5 @@ test('keys and values in eight bits: the same tokens up to a small margin', asyn
   await eight.stop();
 });
 
-const checkpoint = path.join(root, '../shared/demo-model/hf');
-test('the same tokens from safetensors', { skip: !existsSync(checkpoint) && `no checkpoint at ${checkpoint}` }, () =>
-  continuesAllCases(checkpoint));
+test('the same tokens from safetensors', { skip: !existsSync(demoCheckpoint) && `no checkpoint at ${demoCheckpoint}` }, () =>
+  continuesAllCases(demoCheckpoint));

@@ -8,9 +8,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { Server, request, root } from './server.mjs';
+import { Server, largeGolden, request } from './server.mjs';
 
-const folder = path.join(process.env.BITNETD_GOLDEN_DIR ?? path.join(root, '../shared/golden'), 'models');
+const folder = path.join(largeGolden, 'models');
 const modelsPerServer = 9;
 
 function readGolden(name) {

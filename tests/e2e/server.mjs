@@ -14,6 +14,9 @@ export const bin = process.env.BITNETD_BIN ?? path.join(root, 'build/release/bin
 export const demoModel = path.join(root, 'tests/golden/demo-model/bitnet-tiny-stories-5m-i2_s.gguf');
 export const golden = JSON.parse(
   readFileSync(path.join(root, 'tests/golden/demo-model/golden.json'), 'utf8'));
+// The large set and the checkpoint beside it, which need not be there.
+export const largeGolden = process.env.BITNETD_GOLDEN_DIR ?? path.join(root, '../shared/golden');
+export const demoCheckpoint = path.join(largeGolden, '../demo-model/hf');
 
 // Generous: a sanitizer build on a busy machine. No test asserts that something is fast.
 export const patienceMs = 120_000;
