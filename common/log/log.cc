@@ -79,8 +79,9 @@ void init(std::string_view role, Level level, Format format) {
         terminal ? spdlog::stderr_color_mt("bitnetd") : spdlog::stderr_logger_mt("bitnetd");
     spdlog::set_default_logger(logger);
     spdlog::set_level(to_spdlog(level));
-    spdlog::set_pattern(g_json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","process":%P,%v})"
-                               : "%H:%M:%S.%e %^%-7l%$ " + g_role + " %v",
+    const std::string time = terminal && !g_json ? "%H:%M:%S.%e" : "%Y-%m-%dT%H:%M:%S.%eZ";
+    spdlog::set_pattern(g_json ? R"({"time":")" + time + R"(","level":"%l","process":%P,%v})"
+                               : time + " %^%-7l%$ " + g_role + " %v",
                         spdlog::pattern_time_type::utc);
     spdlog::flush_on(spdlog::level::debug);
 }

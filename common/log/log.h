@@ -1,11 +1,12 @@
 // Structured log lines: a stable event name and typed fields.
 //
 //   log::info("worker_ready", {{"worker", 2}, {"epoch", 7}, {"load_ms", 412}});
-//   -> 2026-11-21T08:00:01.123Z info  worker event=worker_ready worker=2 epoch=7 load_ms=412
+//   -> 2026-11-21T08:00:01.123Z info    worker event=worker_ready worker=2 epoch=7 load_ms=412
 //
-// At a terminal lines are coloured and short; otherwise (or with [log] format = "json") they are
-// one JSON object each. Tests and dashboards match on event names: never rename one. No prompt,
-// text, key or token id of a client is ever logged. Any thread may log; a line is written at once.
+// At a terminal lines are coloured and have the time of day only; otherwise (or with [log] format =
+// "json") they are one JSON object each. Tests and dashboards match on event names: never rename
+// one. No prompt, text, key or token id of a client is ever logged. Any thread may log; a line is
+// written at once.
 #pragma once
 
 #include <concepts>

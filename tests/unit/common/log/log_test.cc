@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <regex>
 #include <string>
 
 #include "common/base/fd.h"
@@ -52,6 +53,17 @@ TEST_F(LogTest, LinesGoToTheNewFile) {
     EXPECT_FALSE(reopen(-1).ok());
     info("still");
     EXPECT_EQ(count(content(second), "still"), 1u) << "a failure changes nothing";
+}
+
+// In UTC, as in JSON: which day it was is not lost with the file's name.
+TEST_F(LogTest, TextInAFileHasTheDate) {
+    const Fd file = make_file();
+    ASSERT_TRUE(reopen(file.get()).ok());
+    init("test", Level::kInfo, Format::kText);
+    info("told", {{"number", 7}});
+    const std::regex line(
+        "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\\.[0-9]{3}Z info    test event=told number=7\n");
+    EXPECT_TRUE(std::regex_match(content(file), line)) << content(file);
 }
 
 TEST_F(LogTest, TheLevelHasAName) {
