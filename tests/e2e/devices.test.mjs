@@ -8,7 +8,7 @@ import { copyFileSync, mkdtempSync, readdirSync, rmSync, unlinkSync, writeFileSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
-import { Server, bin, golden, patienceMs, request, streamCompletion } from './server.mjs';
+import { Server, bin, demoModel, golden, patienceMs, request, streamCompletion } from './server.mjs';
 
 const prompt = golden.cases.find((c) => c.kind === 'completion').prompt;
 const prefersGpu = { device_preference: 'gpu' };
@@ -107,6 +107,32 @@ test('a GPU lost under concurrent streams costs none of them and comes back', as
     // The frontend hears of it after the log does.
     const deadline = Date.now() + patienceMs;
     while ((await health(server)).status !== 'healthy') assert.ok(Date.now() < deadline, 'it stays degraded');
+  } finally {
+    await server.stop();
+  }
+});
+
+// Binaries and models change all the same: what fails there failed before.
+test('a lost GPU stops no change', async () => {
+  deviceIs('lost');
+  const model = path.join(folder, 'second.gguf');
+  copyFileSync(demoModel, model);
+  const server = await start('--rollout.canary_copies=0', `--server.models_dir=${folder}`);
+  const ended = async (from) => {
+    const { outcome, reason } = await server.event((e) => e.event === 'rollout_ended', from);
+    assert.equal(outcome, 'completed', reason);
+  };
+  try {
+    await server.event((e) => e.event === 'worker_died');
+    server.process.kill('SIGUSR2');
+    await ended(0);
+    for (const [route, id] of [['load', 'second'], ['swap', 'demo']]) {
+      const from = server.events.length;
+      const answer = await request(server, 'POST', `/v1/models/${route}`, { model_id: id, model_path: model });
+      assert.equal(answer.status, 200, answer.text);
+      await ended(from);
+    }
+    assert.equal((await streamCompletion(server, { prompt, max_tokens: 5, ...prefersGpu })).status, 200);
   } finally {
     await server.stop();
   }

@@ -240,7 +240,7 @@ void RolloutRunner::plan_workers(RolloutPlan& plan, std::vector<Slot*> old,
             new_workers_.push_back({key, device, build, 0});
     }
     plan.workers_new = static_cast<uint32_t>(new_workers_.size());
-    const uint32_t broken = put_broken_last(old);
+    const uint32_t broken = put_broken_last();
     plan.workers_may_fail = broken < plan.workers_new ? broken : 0;
     std::map<uint64_t, size_t> seen;
     std::vector<std::pair<size_t, Slot*>> rounds;
@@ -254,15 +254,16 @@ void RolloutRunner::plan_workers(RolloutPlan& plan, std::vector<Slot*> old,
     }
 }
 
-// What takes the place of a worker that does not work now may fail, too: a lost GPU stops no
-// rollout. How many these are; they come last.
-uint32_t RolloutRunner::put_broken_last(const std::vector<Slot*>& old) {
+// What takes the place of a worker that does not work now may fail, too, and a new model's worker
+// on a GPU where others fail: a lost GPU stops no rollout. How many these are; they come last.
+uint32_t RolloutRunner::put_broken_last() {
     auto end = new_workers_.end();
-    for (const Slot* slot : old) {
-        if (!slot->recovering) continue;
-        const auto is_its_place = [slot](const WorkerSpec& spec) {
-            const bool same_model = spec.model_key == 0 || spec.model_key == slot->model_key;
-            return same_model && spec.device == slot->device;
+    for (const Slot* slot : fleet_.table().serving(shm::Role::kWorker)) {
+        if (slot->process && slot->process->ready) continue;
+        const auto is_its_place = [this, slot](const WorkerSpec& spec) {
+            const uint64_t old_key = spec.model_key != 0 ? spec.model_key : base_.old_key;
+            const bool concerns = old_key != 0 ? old_key == slot->model_key : is_gpu(slot->device);
+            return concerns && spec.device == slot->device;
         };
         const auto found = std::find_if(new_workers_.begin(), end, is_its_place);
         if (found != end) end = std::rotate(found, found + 1, end);

@@ -123,7 +123,7 @@ class RolloutRunner final : private RolloutActions {
     Result<void> plan_processes(RolloutPlan& plan);
     Result<void> plan_model(RolloutPlan& plan);
     void plan_workers(RolloutPlan& plan, std::vector<Slot*> old, std::span<const uint64_t> keys);
-    uint32_t put_broken_last(const std::vector<Slot*>& old);
+    uint32_t put_broken_last();
     void note_old_model(const Model& model, RolloutPlan& plan);
     void refuse(const std::string& why);
     void finish(const shm::RolloutMessage& ended);
