@@ -96,15 +96,21 @@ int serve(uv_loop_t* loop, Supervisor::Parts parts, Birth born, bool is_changed)
     return supervisor.exit_code();
 }
 
+// `exit_code`: where it fails, what that is for whoever starts us.
 Result<Supervisor::Parts> make_parts(Settings settings, Birth& born, std::vector<std::string> args,
-                                     Supervisor::Reread reread, uint64_t started_ns) {
+                                     Supervisor::Reread reread, uint64_t started_ns,
+                                     int& exit_code) {
+    exit_code = kExitInternal;
     BITNETD_ASSIGN(const std::string program, own_program());
     BITNETD_ASSIGN(Executables programs,
                    born.before ? inherit_executables(born.inherited, folder_of(program))
                                : open_executables(folder_of(program)));
+    exit_code = kExitUsage;
     for (const std::string& device : worker_devices(settings.params))
         BITNETD_TRY(check_program_for(programs, device));
+    exit_code = kExitCannotListen;
     BITNETD_ASSIGN(Listeners listeners, listeners_at_birth(born, settings));
+    exit_code = kExitInternal;
     if (born.before) started_ns = born.before->snapshot.started_ns;
     std::optional<StateTable> table;
     if (born.before) {
@@ -164,15 +170,16 @@ int run(const Result<Settings>& fresh, std::vector<std::string> args, Supervisor
 
     const bool is_changed =
         fresh.ok() && print_settings(fresh->params) != print_settings(settings->params);
-    auto parts =
-        make_parts(std::move(*settings), born, std::move(args), std::move(reread), started_ns);
-    if (!parts.ok()) return startup_error(parts.error(), kExitCannotListen);
+    int exit_code = kExitOk;
+    auto parts = make_parts(std::move(*settings), born, std::move(args), std::move(reread),
+                            started_ns, exit_code);
+    if (!parts.ok()) return startup_error(parts.error(), exit_code);
 
     uv_loop_t loop;
     if (const int error = uv_loop_init(&loop); error != 0) {
         return startup_error(io_error("uv_loop_init", -error), kExitInternal);
     }
-    const int exit_code = serve(&loop, std::move(*parts), std::move(born), is_changed);
+    exit_code = serve(&loop, std::move(*parts), std::move(born), is_changed);
     // The closing handles have their last callbacks; uv_stop() may have cut the first round short.
     while (uv_run(&loop, UV_RUN_DEFAULT) != 0) {
     }

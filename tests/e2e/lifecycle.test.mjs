@@ -2,7 +2,7 @@
 // signalled while it streams; what refuses to start is judged by its exit code and its words.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -133,6 +133,19 @@ test('the inspection tool finds the server, or says that there is none', async (
   assert.equal(version.status, 0);
   assert.match(version.stdout, /^bitnet-shmdump \d/);
   await server.stop();
+});
+
+test('a server without its programs says which one is missing', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'bitnetd-e2e-'));
+  try {
+    const lonely = path.join(folder, 'bitnetd');
+    copyFileSync(path.join(bin, 'bitnetd'), lonely);
+    const run = spawnSync(lonely, ['--listen', '127.0.0.1:0', '--model', demoModel], { encoding: 'utf8' });
+    assert.equal(run.status, 10, run.stderr);
+    assert.match(run.stderr, /start_failed.*bitnetd-frontend/);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 test('help names every flag', () => {

@@ -334,6 +334,14 @@ TEST(Supervisor, TakenAddressIsSaidAtOnce) {
     EXPECT_EQ(second.wait_for_exit(), kExitCannotListen);
 }
 
+// There is no program for it here: that is no taken address.
+TEST(Supervisor, GpuWithoutItsProgramIsAWrongConfiguration) {
+    TestServer server(with_model({"--server.gpu", "cuda:0"}));
+    const Line failed = server.expect_event("start_failed");
+    EXPECT_NE(failed["error"].get<std::string>().find("bitnetd-worker-cuda"), std::string::npos);
+    EXPECT_EQ(server.wait_for_exit(), kExitUsage);
+}
+
 TEST(Supervisor, UnixListenerTakesConnectionsAndVanishesAtTheEnd) {
     TestServer server(with_model({"--listen", "unix:{folder}/http.sock"}));
     server.expect_event("ready");
