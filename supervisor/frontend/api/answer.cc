@@ -13,6 +13,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// Called where nothing may be thrown: what is no UTF-8 is replaced.
+std::string print(const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 std::string printable(std::string_view bytes) {
     return text::is_utf8(bytes) ? std::string(bytes) : text::replace_ill_formed(bytes);
 }
@@ -167,13 +172,13 @@ void append_usage(std::string& out, const Usage& usage) {
                    {"quantization_used", or_null(usage.quantization)},
                    {"priority", to_string(usage.priority)}}}};
     if (usage.device_changed) json["performance"]["device_changed"] = true;
-    out += json.dump();
+    out += print(json);
 }
 
 void append_logprobs(std::string& out, RouteKind route, const text::VocabularyView& vocabulary,
                      std::span<const ScoredToken> scores, uint64_t& text_offset) {
     if (route == RouteKind::kChat)
-        out += chat_logprobs(vocabulary, scores).dump();
+        out += print(chat_logprobs(vocabulary, scores));
     else
         append_completions_logprobs(out, vocabulary, scores, text_offset);
 }

@@ -1,6 +1,8 @@
 #include "supervisor/frontend/api/generation.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "common/base/clock.h"
 #include "shm/control/text_field.h"
@@ -157,7 +159,9 @@ void Generation::keep(Choice& choice, EndReason reason) {
     std::string text = std::string(echo_of(choice)) + choice.text;
     finished_.push_back({choice.index, std::move(text), reason, std::move(choice.scores)});
     const auto count = static_cast<double>(std::max<uint64_t>(choice.token_count, 1));
-    mean_logprobs_.push_back(choice.logprob_sum / count);
+    const double mean = choice.logprob_sum / count;
+    // What a worker made of NaN has no order: it comes last.
+    mean_logprobs_.push_back(std::isfinite(mean) ? mean : -std::numeric_limits<double>::infinity());
 }
 
 // Of each prompt the n candidates with the highest mean logprob, ties by index, numbered anew.

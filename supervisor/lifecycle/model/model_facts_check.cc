@@ -23,10 +23,7 @@ Result<void> is_text(const char* name, const char (&field)[N]) {
     const auto text = shm::field_text(field);
     if (text.size() == N) return invalid(std::string(name) + ": the text does not end");
     for (const char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (byte < ' ' || byte == 0x7f) {
-            return invalid(std::string(name) + ": control characters");
-        }
+        if (c < ' ' || c > '~') return invalid(std::string(name) + ": not printable ASCII");
     }
     return {};
 }

@@ -1,5 +1,7 @@
 // Goal: POST /v1/completions answers as api.md and the OpenAI API say, streamed and whole alike.
 // Method: requests through Api with a scripted worker; expectations written out.
+#include <limits>
+
 #include "tests/unit/supervisor/frontend/api/api_fixture.h"
 
 namespace bitnetd::frontend {
@@ -175,6 +177,46 @@ TEST_F(CompletionsTest, BestOfReturnsTheLikeliest) {
     EXPECT_EQ(body["choices"][1]["text"], "2");
     EXPECT_EQ(body["choices"][1]["index"], 1);
     EXPECT_EQ(body["usage"]["completion_tokens"], 3) << "all candidates are counted";
+}
+
+// NaN has no order, and sorting by none may run out of bounds.
+TEST_F(CompletionsTest, BestOfWithoutAnOrder) {
+    add_worker();
+    FakeExchange& exchange = complete({{"prompt", "a"}, {"best_of", 8}, {"n", 2}});
+    ASSERT_EQ(worker_->submissions.size(), 8u);
+    for (size_t i = 0; i < 8; ++i) {
+        const Assignment& work = worker_->submissions[i];
+        const float logprob = i == 5 ? -1.0f : std::numeric_limits<float>::quiet_NaN();
+        const shm::TokenRecord record{
+            work.flight, work.attempt,         2, static_cast<uint32_t>('0' + i),
+            logprob,     shm::Finish::kLength, 0, 0};
+        worker_->published.push_back([record](WorkerEvents& to) { to.on_token(record, {}); });
+    }
+    turn();
+    const Json body = exchange.body();
+    ASSERT_EQ(body["choices"].size(), 2u);
+    EXPECT_EQ(body["choices"][0]["text"], "5");
+    EXPECT_EQ(body["choices"][1]["text"], "0");
+}
+
+TEST_F(CompletionsTest, FactsThatAreNoUtf8DoNoHarm) {
+    shm::ModelMessage message{};
+    message.model_key = 2;
+    message.is_default = 1;
+    shm::set_field(message.id, "odd");
+    message.facts.vocab = kTestVocab;
+    message.facts.context = kTestContext;
+    shm::set_field(message.facts.quantization, "I2_S\xE2");
+    const auto image = std::make_shared<const std::vector<std::byte>>(make_test_image());
+    auto model = Model::open(message, image, *image, {});
+    ASSERT_TRUE(model.ok()) << model.error().message;
+    catalog_.add(std::move(*model), shm::ModelStanding::kServing, true);
+    worker_ = std::make_shared<FakeWorkerState>();
+    dispatcher_.add_worker({++incarnation_, 2, 0, 8, "cpu:0", "avx2"},
+                           std::make_unique<FakeWorker>(worker_), monotonic_ns());
+    FakeExchange& exchange = complete({{"prompt", "a"}, {"model", "odd"}});
+    produce_text(0, "x", shm::Finish::kLength);
+    EXPECT_EQ(exchange.body()["usage"]["performance"]["quantization_used"], "I2_S\uFFFD");
 }
 
 TEST_F(CompletionsTest, Echo) {

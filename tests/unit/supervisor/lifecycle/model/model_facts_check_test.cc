@@ -65,6 +65,9 @@ TEST(ModelFactsCheck, ImpossibleNumbersAndTexts) {
     EXPECT_TRUE(refused([](auto& f) { f.weights_bytes = kWeightsBytes * 2; }));
     EXPECT_TRUE(refused([](auto& f) { std::memset(f.name, 'x', sizeof f.name); }));
     EXPECT_TRUE(refused([](auto& f) { shm::set_field(f.digest, "a\nb"); }));
+    EXPECT_TRUE(refused([](auto& f) { shm::set_field(f.quantization, "I2_S\x7f"); }));
+    EXPECT_TRUE(refused([](auto& f) { shm::set_field(f.quantization, "I2_\xE2"); }));
+    EXPECT_TRUE(refused([](auto& f) { shm::set_field(f.architecture, "\xC3\xA9"); }));
     EXPECT_TRUE(refused([](auto& f) { f.accuracy_count = 0; }));
     EXPECT_TRUE(refused([](auto& f) { f.accuracy_count = shm::kModelTypesMax + 1; }));
     EXPECT_TRUE(refused([](auto& f) { f.accuracy[1].ratio = 1.5f; }));
