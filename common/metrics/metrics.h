@@ -8,13 +8,13 @@
 namespace bitnetd {
 
 enum class Counter : uint32_t {
-#define BITNETD_COUNTER(id, name, help) id,
+#define BITNETD_COUNTER(id, name, parts, help) id,
 #include "common/metrics/metrics.def"
     kCount
 };
 
 enum class Gauge : uint32_t {
-#define BITNETD_GAUGE(id, name, help) id,
+#define BITNETD_GAUGE(id, name, parts, help) id,
 #include "common/metrics/metrics.def"
     kCount
 };
@@ -32,18 +32,22 @@ inline constexpr size_t kHistogramCount = static_cast<size_t>(Histogram::kCount)
 struct MetricText {
     const char* name;
     const char* help;
+    double parts = 1;  // see metrics.def
+
+    // What a board counted, in the unit of the name.
+    double in_unit(uint64_t counted) const { return static_cast<double>(counted) / parts; }
 };
 
 inline constexpr std::array<MetricText, kCounterCount> kCounterTexts = {{
-#define BITNETD_COUNTER(id, name, help) {name, help},
+#define BITNETD_COUNTER(id, name, parts, help) {name, help, parts},
 #include "common/metrics/metrics.def"
 }};
 inline constexpr std::array<MetricText, kGaugeCount> kGaugeTexts = {{
-#define BITNETD_GAUGE(id, name, help) {name, help},
+#define BITNETD_GAUGE(id, name, parts, help) {name, help, parts},
 #include "common/metrics/metrics.def"
 }};
 inline constexpr std::array<MetricText, kHistogramCount> kHistogramTexts = {{
-#define BITNETD_HISTOGRAM(id, name, help) {name, help},
+#define BITNETD_HISTOGRAM(id, name, help) {name, help, 1e9},
 #include "common/metrics/metrics.def"
 }};
 

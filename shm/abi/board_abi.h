@@ -12,9 +12,8 @@
 
 namespace bitnetd::shm {
 
-// Bump when a field moves, changes width or meaning, or metrics.def changes other than by
-// appending.
-inline constexpr uint32_t kBoardAbiVersion = 3;
+// Bump when a field moves, changes width or meaning, or a row of metrics.def comes, goes or moves.
+inline constexpr uint32_t kBoardAbiVersion = 4;
 
 enum class Role : uint32_t { kSupervisor = 1, kFrontend = 2, kWorker = 3 };
 

@@ -12,22 +12,27 @@ Json age_ms(uint64_t then_ns, uint64_t now_ns) {
     return (now_ns - then_ns) / kNsPerMs;
 }
 
+// Whole numbers stay whole.
+Json in_unit(const MetricText& text, uint64_t value) {
+    return text.parts == 1 ? Json(value) : Json(text.in_unit(value));
+}
+
 Json metrics_of(const BoardView& board) {
     Json metrics = Json::object();
     for (size_t i = 0; i < kCounterCount; ++i) {
         const uint64_t value = board.counter(static_cast<Counter>(i));
-        if (value != 0) metrics[kCounterTexts[i].name] = value;
+        if (value != 0) metrics[kCounterTexts[i].name] = in_unit(kCounterTexts[i], value);
     }
     for (size_t i = 0; i < kGaugeCount; ++i) {
         const uint64_t value = board.gauge(static_cast<Gauge>(i));
-        if (value != 0) metrics[kGaugeTexts[i].name] = value;
+        if (value != 0) metrics[kGaugeTexts[i].name] = in_unit(kGaugeTexts[i], value);
     }
     for (size_t i = 0; i < kHistogramCount; ++i) {
         const HistogramSnapshot histogram = board.histogram(static_cast<Histogram>(i));
         if (histogram.count == 0) continue;
         const std::string name = kHistogramTexts[i].name;
         metrics[name + "_count"] = histogram.count;
-        metrics[name + "_sum"] = static_cast<double>(histogram.sum_ns) / 1e9;
+        metrics[name + "_sum"] = kHistogramTexts[i].in_unit(histogram.sum_ns);
     }
     return metrics;
 }

@@ -74,12 +74,11 @@ std::string gpu_text(const Json& process) {
     const auto of = [&](const char* name) { return number_of(gauges, name); };
     const double total = of("bitnet_gpu_memory_bytes");
     if (total == 0) return "";
-    constexpr double kMilliwattsInWatt = 1000;
     return count_text(of("bitnet_gpu_temperature_celsius")) + " C, " +
-           count_text(of("bitnet_gpu_power_milliwatts") / kMilliwattsInWatt) + " W, " +
+           count_text(of("bitnet_gpu_power_watts")) + " W, " +
            bytes_text(static_cast<uint64_t>(of("bitnet_gpu_memory_used_bytes"))) + " of " +
            bytes_text(static_cast<uint64_t>(total)) + ", " +
-           percent_text(of("bitnet_gpu_utilisation_percent") / 100);
+           percent_text(of("bitnet_gpu_utilisation_ratio"));
 }
 
 }  // namespace

@@ -143,6 +143,7 @@ class Supervisor final : public Operator,
     void choose_default();
     void note_reload_progress(const shm::RolloutMessage& moved);
     void give_up_reload();
+    void count_rollout(shm::RolloutOutcome outcome);
     static shm::SwapStrategy strategy_of(const Params& params);
 
     // supervisor_handover.cc

@@ -131,7 +131,16 @@ void Supervisor::start_workers(Model& model) {
         fleet_.start(*slot);
 }
 
+void Supervisor::count_rollout(shm::RolloutOutcome outcome) {
+    shm::BoardWriter& board = *fleet_.own_board().writer;
+    board.set_gauge(Gauge::kRolloutsRunning, outcome == shm::RolloutOutcome::kRunning);
+    if (outcome == shm::RolloutOutcome::kCompleted) board.count(Counter::kRolloutsCompleted);
+    if (outcome == shm::RolloutOutcome::kRolledBack) board.count(Counter::kRolloutsRolledBack);
+    if (outcome == shm::RolloutOutcome::kFailed) board.count(Counter::kRolloutsFailed);
+}
+
 void Supervisor::on_rollout_moved(const shm::RolloutMessage& message) {
+    count_rollout(message.outcome);
     fleet_.table().tell_frontends(shm::MessageType::kRollout, message);
     tell_watchers(message);
     if (message.number == repair_) cut_off_.reset();

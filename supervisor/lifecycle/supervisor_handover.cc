@@ -106,6 +106,7 @@ Result<void> Supervisor::take_over(const SupervisorSnapshot& snapshot, Inherited
     rollouts_.history().continue_numbers_at(snapshot.next_rollout - 1);
     if (snapshot.rollout) rollouts_.note_interrupted(snapshot.rollout->message);
     BITNETD_TRY(fleet_.adopt_own_board(snapshot, inherited));
+    if (snapshot.rollout) count_rollout(shm::RolloutOutcome::kFailed);
     adopt_models(snapshot, inherited);
     fleet_.adopt(snapshot, inherited, build_);
     std::vector<NamedFd> fds;

@@ -65,11 +65,16 @@ std::string_view state_of(const Slot& slot) {
     return "dead";
 }
 
+// Whole numbers stay whole.
+json in_unit(const MetricText& text, uint64_t value) {
+    return text.parts == 1 ? json(value) : json(text.in_unit(value));
+}
+
 json counters_of(const shm::BoardView& board) {
     json counters = json::object();
     for (size_t i = 0; i < kCounterCount; ++i) {
         if (const uint64_t value = board.counter(static_cast<Counter>(i)); value != 0) {
-            counters[kCounterTexts[i].name] = value;
+            counters[kCounterTexts[i].name] = in_unit(kCounterTexts[i], value);
         }
     }
     return counters;
@@ -79,7 +84,7 @@ json gauges_of(const shm::BoardView& board) {
     json gauges = json::object();
     for (size_t i = 0; i < kGaugeCount; ++i) {
         if (const uint64_t value = board.gauge(static_cast<Gauge>(i)); value != 0) {
-            gauges[kGaugeTexts[i].name] = value;
+            gauges[kGaugeTexts[i].name] = in_unit(kGaugeTexts[i], value);
         }
     }
     return gauges;

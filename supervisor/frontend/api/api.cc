@@ -176,7 +176,7 @@ void Api::prepare_then(Exchange& exchange, bool is_quick, Work work, Finish fini
     const Request& request = exchange.request();
     if (is_quick) return finish(exchange, work(request.body, *parts_.catalog.list()));
     if (preparing_ >= options_.preparing_max) {
-        return refuse_preparation(exchange);
+        return refuse_preparation(exchange, !std::is_same_v<Outcome, TextAnswer>);
     }
     ++preparing_;
     const auto task = std::make_shared<Preparation<Outcome>>();
@@ -299,9 +299,12 @@ bool Api::is_admitted(Exchange& exchange, Applicant applicant, const std::vector
 }
 
 // Too many bodies are being looked at already: when there is room again, at the measured pace.
-void Api::refuse_preparation(Exchange& exchange) {
+void Api::refuse_preparation(Exchange& exchange, bool is_generation) {
     const uint64_t pace_ns = preparations_.pace_ns(kNsPerMs, monotonic_ns());
-    refuse(exchange, {Refusal::kQueueFull, std::max<uint64_t>(1, preparing_ * pace_ns / kNsPerMs)});
+    const Verdict verdict = {Refusal::kQueueFull,
+                             std::max<uint64_t>(1, preparing_ * pace_ns / kNsPerMs)};
+    if (is_generation) return refuse(exchange, verdict);
+    answer_refused(exchange, verdict);
 }
 
 void Api::run(Exchange& exchange, std::unique_ptr<RunningRequest> request) {
@@ -342,6 +345,10 @@ void Api::retire(const RunningRequest& request) {
 
 void Api::refuse(Exchange& exchange, const Verdict& verdict) {
     parts_.board.count(Counter::kGenerationsRefused);
+    answer_refused(exchange, verdict);
+}
+
+void Api::answer_refused(Exchange& exchange, const Verdict& verdict) {
     switch (verdict.refusal) {
         case Refusal::kQuarantined:
             return fail(exchange, quarantined());

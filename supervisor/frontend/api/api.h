@@ -143,10 +143,11 @@ class Api final : public Handler {
                                           const std::string& request_id);
     void start_embeddings(Exchange& exchange, EmbeddingsRequest request);
     bool is_admitted(Exchange& exchange, Applicant applicant, const std::vector<Prompt>& prompts);
-    void refuse_preparation(Exchange& exchange);
+    void refuse_preparation(Exchange& exchange, bool is_generation);
     void run(Exchange& exchange, std::unique_ptr<RunningRequest> request);
     void retire(const RunningRequest& request);
     void refuse(Exchange& exchange, const Verdict& verdict);
+    void answer_refused(Exchange& exchange, const Verdict& verdict);
     void refuse_content(Exchange& exchange, const ApiError& error);
     void fail(Exchange& exchange, const ApiError& error);
     uint64_t draw_seed();

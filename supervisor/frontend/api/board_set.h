@@ -12,6 +12,12 @@
 
 namespace bitnetd::frontend {
 
+// Whether the process's gauges say what is now; its counters stay true.
+inline bool is_alive(const shm::BoardView& board) {
+    const shm::ProcessState state = board.state();
+    return state != shm::ProcessState::kStopped && state != shm::ProcessState::kDead;
+}
+
 class BoardSet {
   public:
     // Maps the board; the descriptor stays the caller's.

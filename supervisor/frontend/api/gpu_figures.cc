@@ -19,7 +19,7 @@ std::map<std::string, GpuFigures> gpu_figures(const BoardSet& boards) {
         if (!board.device().starts_with("cuda")) return;
         GpuFigures& gpu = gpus[board.device()];
         // One that is gone does not know any more, one that starts does not yet.
-        if (board.state() == shm::ProcessState::kDead || gpu.memory_total_bytes != 0) return;
+        if (!is_alive(board) || gpu.memory_total_bytes != 0) return;
         gpu = {board.gauge(Gauge::kGpuMemoryUsedBytes), board.gauge(Gauge::kGpuMemoryTotalBytes),
                board.gauge(Gauge::kGpuTemperature),     board.gauge(Gauge::kGpuPower),
                board.gauge(Gauge::kGpuClock),           board.gauge(Gauge::kGpuMemoryClock),

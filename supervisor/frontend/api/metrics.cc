@@ -17,8 +17,6 @@ using prometheus::MetricFamily;
 using prometheus::MetricType;
 using Labels = std::vector<ClientMetric::Label>;
 
-constexpr double kSecondsPerNs = 1e-9;
-
 Labels labels_of(const shm::BoardView& board) {
     Labels labels = {{"process", std::string(to_string(board.role()))},
                      {"slot", std::to_string(board.slot())}};
@@ -35,8 +33,9 @@ bool belongs_to(shm::Role role, Counter id) {
 
 bool belongs_to(const shm::BoardView& board, Gauge id) {
     if (id < Gauge::kKvPagesUsed) return board.role() == shm::Role::kFrontend;
-    if (id >= Gauge::kWeightsUploadedBytes) return board.device().starts_with("cuda");
-    return id >= Gauge::kResidentBytes || board.role() == shm::Role::kWorker;
+    if (id < Gauge::kRolloutsRunning) return board.role() == shm::Role::kWorker;
+    if (id < Gauge::kResidentBytes) return board.role() == shm::Role::kSupervisor;
+    return id < Gauge::kWeightsUploadedBytes || board.device().starts_with("cuda");
 }
 
 MetricFamily family(const MetricText& text, MetricType type) {
@@ -51,7 +50,7 @@ void add_counters(std::vector<MetricFamily>& out, const BoardSet& boards) {
             if (!belongs_to(board.role(), id)) return;
             ClientMetric metric;
             metric.label = labels_of(board);
-            metric.counter.value = static_cast<double>(board.counter(id));
+            metric.counter.value = kCounterTexts[i].in_unit(board.counter(id));
             counters.metric.push_back(std::move(metric));
         });
         out.push_back(std::move(counters));
@@ -70,23 +69,23 @@ void add_gauges(std::vector<MetricFamily>& out, const BoardSet& boards) {
         const auto id = static_cast<Gauge>(i);
         MetricFamily gauges = family(kGaugeTexts[i], MetricType::Gauge);
         boards.for_each([&](const shm::BoardView& board) {
-            if (!belongs_to(board, id)) return;
-            add_gauge(gauges, labels_of(board), static_cast<double>(board.gauge(id)));
+            if (!is_alive(board) || !belongs_to(board, id)) return;
+            add_gauge(gauges, labels_of(board), kGaugeTexts[i].in_unit(board.gauge(id)));
         });
         out.push_back(std::move(gauges));
     }
 }
 
-ClientMetric::Histogram cumulative(const shm::HistogramSnapshot& snapshot) {
+ClientMetric::Histogram cumulative(const MetricText& text, const shm::HistogramSnapshot& snapshot) {
     ClientMetric::Histogram histogram;
     for (size_t i = 0; i < kHistogramBuckets; ++i) {
         const uint64_t bound_ns = histogram_bound_ns(i);
         histogram.sample_count += snapshot.buckets[i];
         const double bound = bound_ns == UINT64_MAX ? std::numeric_limits<double>::infinity()
-                                                    : static_cast<double>(bound_ns) * kSecondsPerNs;
+                                                    : text.in_unit(bound_ns);
         histogram.bucket.push_back({histogram.sample_count, bound});
     }
-    histogram.sample_sum = static_cast<double>(snapshot.sum_ns) * kSecondsPerNs;
+    histogram.sample_sum = text.in_unit(snapshot.sum_ns);
     return histogram;
 }
 
@@ -98,7 +97,7 @@ void add_histograms(std::vector<MetricFamily>& out, const BoardSet& boards) {
             if (board.role() != shm::Role::kFrontend) return;
             ClientMetric metric;
             metric.label = labels_of(board);
-            metric.histogram = cumulative(board.histogram(id));
+            metric.histogram = cumulative(kHistogramTexts[i], board.histogram(id));
             histograms.metric.push_back(std::move(metric));
         });
         out.push_back(std::move(histograms));
@@ -118,7 +117,7 @@ void add_processes(std::vector<MetricFamily>& out, const BoardSet& boards) {
                                      MetricType::Gauge);
     boards.for_each([&](const shm::BoardView& board) {
         add_gauge(up, labels_of(board), board.state() == shm::ProcessState::kReady ? 1 : 0);
-        if (board.role() != shm::Role::kWorker) return;
+        if (board.role() != shm::Role::kWorker || !is_alive(board)) return;
         const shm::WorkerSnapshot worker = board.worker();
         add_gauge(used, labels_of(board), worker.slots_used);
         add_gauge(slots, labels_of(board), worker.slots_max);
@@ -171,6 +170,26 @@ void add_models(std::vector<MetricFamily>& out, const ModelList& models,
         out.push_back(std::move(*gauges));
 }
 
+// Not a label of every figure of a worker: its slot, whose counters go on, may be given another
+// model.
+void add_workers(std::vector<MetricFamily>& out, const ModelList& models,
+                 const Dispatcher& dispatcher) {
+    MetricFamily info = family(
+        {"bitnet_worker_info", "1 for each worker, with its model as label."}, MetricType::Gauge);
+    for (const auto& worker : dispatcher.workers()) {
+        for (const ListedModel& model : models) {
+            if (model->key != worker.facts.model_key) continue;
+            add_gauge(info,
+                      {{"process", "worker"},
+                       {"slot", std::to_string(worker.facts.slot)},
+                       {"device", worker.facts.device},
+                       {"model", model->id}},
+                      1);
+        }
+    }
+    out.push_back(std::move(info));
+}
+
 }  // namespace
 
 std::string render_metrics(const BoardSet& boards, const ModelList& models,
@@ -181,6 +200,7 @@ std::string render_metrics(const BoardSet& boards, const ModelList& models,
     add_histograms(families, boards);
     add_processes(families, boards);
     add_models(families, models, dispatcher);
+    add_workers(families, models, dispatcher);
     std::erase_if(families, [](const MetricFamily& one) { return one.metric.empty(); });
     return prometheus::TextSerializer().Serialize(families);
 }

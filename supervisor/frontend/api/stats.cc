@@ -39,7 +39,7 @@ uint64_t sum(const BoardSet& boards, Counter counter) {
 uint64_t sum(const BoardSet& boards, Gauge gauge) {
     uint64_t total = 0;
     boards.for_each([&](const shm::BoardView& board) {
-        if (board.state() != shm::ProcessState::kDead) total += board.gauge(gauge);
+        if (is_alive(board)) total += board.gauge(gauge);
     });
     return total;
 }
@@ -137,11 +137,12 @@ Json processes_json(const ServerView& server, uint64_t now_ns, shm::Role role) {
     return list;
 }
 
-// Of each process one value, under `name`.
+// Of each living process one value, under `name`.
 template <typename ValueOf>
 Json by_process(const BoardSet& boards, const char* name, ValueOf value_of) {
     Json list = Json::array();
     boards.for_each([&](const shm::BoardView& board) {
+        if (!is_alive(board)) return;
         list.push_back({{"process", shm::to_string(board.role())},
                         {"slot", board.slot()},
                         {"pid", board.pid()},

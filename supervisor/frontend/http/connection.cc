@@ -155,7 +155,6 @@ void Connection::hand_over() {
     charge_body(request.body.size() - charged_body_bytes_);
     state_ = State::kAnswering;
     served_ = true;
-    ++server_.counters().requests_total;
     server_.handler().on_request(*this);
     if (state_ == State::kAnswered) release();
 }

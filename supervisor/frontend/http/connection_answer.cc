@@ -26,7 +26,6 @@ void Connection::begin_stream() {
     head.body = is_chunked_ ? AnswerHead::Body::kChunked : AnswerHead::Body::kUntilClose;
     append_answer_head(out_, head);
     state_ = State::kStreaming;
-    ++server_.counters().streams_open;
     last_event_ms_ = server_.now_ms();
     server_.want_pump(*this);
 }
@@ -46,7 +45,6 @@ void Connection::end_stream() {
     if (is_chunked_ && request().method != Method::kHead) out_ += kLastChunk;
     closes_ = closes_ || closes_after_answer();
     state_ = State::kAnswered;
-    --server_.counters().streams_open;
     server_.want_pump(*this);
 }
 

@@ -186,7 +186,6 @@ bool Connection::has_unread_bytes() const {
 void Connection::lose() {
     if (state_ == State::kClosed) return;
     const bool outstanding = is_outstanding();
-    if (state_ == State::kStreaming) --server_.counters().streams_open;
     const auto gone = std::move(on_gone);
     close_now();
     if (!outstanding) return;

@@ -34,15 +34,14 @@ namespace bitnetd::frontend::http {
 class Connection;
 class Listener;
 
-// Counters since start, and gauges of now. The frontend copies them to its board.
+// Counters since start, and gauges of now. The frontend copies them to its board, all but
+// bodies_bytes, which is a bound of its own.
 struct ServerStats {
     uint64_t connections_open = 0;  // gauge
-    uint64_t streams_open = 0;      // gauge
     uint64_t bodies_bytes = 0;      // gauge: request bodies held
     uint64_t connections_total = 0;
     uint64_t connections_shed = 0;    // idle ones closed to make room
     uint64_t accept_failures = 0;     // out of descriptors or memory
-    uint64_t requests_total = 0;      // handed to the Handler
     uint64_t refusals_total = 0;      // answered by http/ itself
     uint64_t clients_gone_total = 0;  // left before their answer ended
     uint64_t received_bytes = 0;

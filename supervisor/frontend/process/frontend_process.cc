@@ -267,6 +267,10 @@ void FrontendProcess::show_http_stats() {
         return sum;
     };
     board.count(Counter::kConnectionsAccepted, now.connections_total - shown_.connections_total);
+    board.count(Counter::kAcceptFailures, now.accept_failures - shown_.accept_failures);
+    board.count(Counter::kConnectionsShed, now.connections_shed - shown_.connections_shed);
+    board.count(Counter::kClientsGone, now.clients_gone_total - shown_.clients_gone_total);
+    board.count(Counter::kHttpRefusals, now.refusals_total - shown_.refusals_total);
     board.count(Counter::kHttpRequests2xx, answers(now, 200) - answers(shown_, 200));
     board.count(Counter::kHttpRequests4xx, answers(now, 400) - answers(shown_, 400));
     board.count(Counter::kHttpRequests5xx, answers(now, 500) - answers(shown_, 500));

@@ -98,8 +98,8 @@ TEST(StatusView, TellsWhatAGpuDoes) {
     process["gauges"] = {{"bitnet_gpu_memory_bytes", 85'900'000'000},
                          {"bitnet_gpu_memory_used_bytes", 38'200'000'000},
                          {"bitnet_gpu_temperature_celsius", 63},
-                         {"bitnet_gpu_power_milliwatts", 412'300},
-                         {"bitnet_gpu_utilisation_percent", 97}};
+                         {"bitnet_gpu_power_watts", 412.3},
+                         {"bitnet_gpu_utilisation_ratio", 0.97}};
     EXPECT_EQ(process_notes(process), "63 C, 412 W, 38.2 GB of 85.9 GB, 97 %");
 }
 

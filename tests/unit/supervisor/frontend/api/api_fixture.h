@@ -237,6 +237,10 @@ class ApiTest : public testing::Test {
         api_.on_request(*exchanges_.back());
         return *exchanges_.back();
     }
+    // From this machine: an operator.
+    FakeExchange& ask(Method method, std::string path) {
+        return send(method, std::move(path), "", {}, {"127.0.0.1:40132", true});
+    }
     FakeExchange& post(std::string path, const Json& body) {
         return send(Method::kPost, std::move(path), body.dump());
     }

@@ -18,9 +18,6 @@ const std::vector<std::pair<std::string, std::string>> kJsonType = {
 
 class OperatorRoutes : public ApiTest {
   protected:
-    FakeExchange& ask(Method method, std::string path) {
-        return send(method, std::move(path), "", {}, kLocal);
-    }
     FakeExchange& order(std::string path, const Json& body) {
         return send(Method::kPost, std::move(path), body.dump(), kJsonType, kLocal);
     }

@@ -83,7 +83,8 @@ class StatsTest : public ApiTest {
         boards_.add(worker_board_.view());
         boards_.add(supervisor_board_.view());
     }
-    Json get(const char* path) { return send(Method::kGet, path).body(); }
+    Json get(const char* path) { return ask(Method::kGet, path).body(); }
+    std::string prometheus() { return ask(Method::kGet, "/metrics").response->body; }
 
     OtherBoard worker_board_{shm::Role::kWorker, 0, 1, "cpu:0"};
     OtherBoard supervisor_board_{shm::Role::kSupervisor, 0, 7, ""};
@@ -162,13 +163,48 @@ TEST_F(StatsTest, FiguresOfAGpu) {
     // More used than there is, as a hostile or dying writer has it.
     writer.set_gauge(Gauge::kGpuMemoryUsedBytes, 90'000);
     EXPECT_EQ(get("/v1/metrics")["gpu"]["devices"][0]["memory_available_bytes"], 0);
+    const std::string text = prometheus();
+    EXPECT_EQ(text.find("bitnet_gpu_power_watts{process=\"worker\",slot=\"0\""), std::string::npos)
+        << "a worker on a CPU has none";
+    const std::string labels = "{process=\"worker\",slot=\"2\",device=\"cuda:0\"} ";
+    EXPECT_NE(text.find("bitnet_gpu_power_watts" + labels + "412.5\n"), std::string::npos);
+    EXPECT_NE(text.find("bitnet_gpu_utilisation_ratio" + labels + "0.97\n"), std::string::npos);
     writer.set_state(shm::ProcessState::kDead, 2);
     EXPECT_EQ(get("/v1/metrics")["gpu"]["devices"][0]["temperature_celsius"], nullptr);
-    const std::string text = send(Method::kGet, "/metrics").response->body;
-    EXPECT_NE(text.find("bitnet_gpu_power_milliwatts{"), std::string::npos);
-    EXPECT_EQ(text.find("bitnet_gpu_power_milliwatts{process=\"worker\",slot=\"0\""),
-              std::string::npos)
-        << "a worker on a CPU has none";
+    EXPECT_EQ(prometheus().find("bitnet_gpu_power_watts" + labels), std::string::npos);
+}
+
+// One that ended as it was told may leave its board for the next of its slot.
+TEST_F(StatsTest, GaugesEndWithTheirProcess) {
+    const std::string labels = "{process=\"worker\",slot=\"0\",device=\"cpu:0\"} ";
+    const auto shows = [&](const std::string& figure) {
+        return prometheus().find("\n" + figure + "\n") != std::string::npos;
+    };
+    const std::string gauge = "bitnet_process_resident_bytes" + labels + "1000000";
+    const std::string slots = "bitnet_worker_slots" + labels + "10";
+    const std::string ready = "bitnet_process_ready" + labels;
+    const std::string counter = "bitnet_process_cpu_seconds_total" + labels + "2.5";
+    EXPECT_TRUE(shows(gauge) && shows(slots) && shows(ready + "1") && shows(counter));
+    for (const auto state : {shm::ProcessState::kStopped, shm::ProcessState::kDead}) {
+        worker_board_.writer().set_state(state, 2);
+        EXPECT_FALSE(shows(gauge) || shows(slots));
+        EXPECT_TRUE(shows(ready + "0") && shows(counter));
+        EXPECT_EQ(get("/v1/metrics")["memory"]["processes"].size(), 1u);
+    }
+}
+
+TEST_F(StatsTest, RolloutsAreTheSupervisorsAndWorkersNameTheirModel) {
+    supervisor_board_.writer().count(Counter::kRolloutsRolledBack);
+    supervisor_board_.writer().set_gauge(Gauge::kRolloutsRunning, 1);
+    const std::string text = prometheus();
+    for (const char* line :
+         {"\nbitnet_rollouts_rolled_back_total{process=\"supervisor\",slot=\"0\"} 1\n",
+          "\nbitnet_rollouts_running{process=\"supervisor\",slot=\"0\"} 1\n",
+          "\nbitnet_worker_info{process=\"worker\",slot=\"0\",device=\"cpu:0\",model=\"tiny\"} "
+          "1\n"}) {
+        EXPECT_NE(text.find(line), std::string::npos) << line;
+    }
+    EXPECT_EQ(text.find("bitnet_rollouts_running{process=\"worker\""), std::string::npos);
 }
 
 // A slot's next board continues the counters of the one before, of which nobody said that it is
@@ -205,7 +241,7 @@ TEST_F(StatsTest, MachineAndItsProcesses) {
 }
 
 TEST_F(StatsTest, PrometheusShowsEachRatioOnce) {
-    const std::string text = send(Method::kGet, "/metrics").response->body;
+    const std::string text = prometheus();
     for (const char* line :
          {"bitnet_batch_efficiency_ratio{process=\"worker\",slot=\"0\",device=\"cpu:0\"} 0.5\n",
           "bitnet_quantization_accuracy_ratio{model=\"tiny\",type=\"I2_S\"} 0.875\n",

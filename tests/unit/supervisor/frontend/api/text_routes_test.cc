@@ -23,6 +23,21 @@ class TextRoutesTest : public ApiTest {
     }
 };
 
+TEST_F(TextRoutesTest, OneThatIsRefusedIsNoGeneration) {
+    tasks_.at_once = false;
+    const auto refuse = [&](const char* path) {
+        const std::string body = R"({"messages":[{"role":"user","content":"hi"}]})";
+        while (true) {
+            const FakeExchange& exchange = send(Method::kPost, path, body);
+            if (exchange.response) return exchange.response->status;
+        }
+    };
+    EXPECT_EQ(refuse("/apply-template"), 503);
+    EXPECT_EQ(board_.counter(Counter::kGenerationsRefused), 0u);
+    EXPECT_EQ(refuse("/v1/chat/completions"), 503);
+    EXPECT_EQ(board_.counter(Counter::kGenerationsRefused), 1u);
+}
+
 TEST_F(TextRoutesTest, TokenizeHasTheDocumentedDefaults) {
     EXPECT_EQ(answer("/tokenize", R"({"content":"a<|end|>"})"),
               Json::parse(R"({"tokens":[97,257],"count":2})"));

@@ -96,7 +96,7 @@ TEST_F(HandOverTest, IdleConnectionsAreServedByTheSuccessor) {
     for (Client* client : clients)
         expect_kept(*client);
     expect_kept(fresh);
-    EXPECT_EQ(successor_->stats().requests_total, 101u);
+    EXPECT_EQ(successor_->stats().answers_by_status[200], 101u);
     EXPECT_EQ(gone, 0);
     EXPECT_FALSE(hand_over_->is_sending());
     hand_over_.reset();  // the predecessor ends
