@@ -10,7 +10,8 @@ import { Server, demoModel, request } from './server.mjs';
 
 const orders = ['/v1/models/load', '/v1/models/swap', '/v1/models/rollback'];
 const operatorRoutes = [...orders.map((route) => ['POST', route, {}]), ['DELETE', '/v1/models/demo'],
-  ['GET', '/v1/rollouts'], ['GET', '/v1/rollouts/rollout-1']];
+  ['GET', '/v1/rollouts'], ['GET', '/v1/rollouts/rollout-1'],
+  ...['/metrics', '/v1/stats', '/v1/devices', '/v1/metrics'].map((route) => ['GET', route])];
 
 let server;
 before(async () => {
@@ -155,5 +156,7 @@ test('a file that is no model is refused, and one can look up why', async () => 
   assert.equal((await request(server, 'GET', '/v1/models?status=failed')).json.total_count, 1);
   const rollouts = await request(server, 'GET', '/v1/rollouts');
   assert.deepEqual(rollouts.json.data.map(({ kind }) => kind), ['load', 'swap']);
+  assert.equal(await server.metric('bitnet_rollouts_failed_total'), 2);
+  assert.equal(await server.metric('bitnet_rollouts_running'), 0);
   assert.equal((await request(server, 'GET', '/v1/models/demo')).json.status, 'active');
 });

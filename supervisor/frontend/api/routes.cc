@@ -41,10 +41,10 @@ const std::vector<Api::Route>& Api::routes() {
         {Method::kGet, "/health/ready", false, &Api::health_ready},
         {Method::kGet, "/readyz", false, &Api::health_ready},
         {Method::kGet, "/ready", false, &Api::health_ready},
-        {Method::kGet, "/metrics", false, &Api::metrics},
-        {Method::kGet, "/v1/stats", false, &Api::stats},
-        {Method::kGet, "/v1/devices", false, &Api::devices},
-        {Method::kGet, "/v1/metrics", false, &Api::machine},
+        {Method::kGet, "/metrics", false, &Api::metrics, Audience::kOperators},
+        {Method::kGet, "/v1/stats", false, &Api::stats, Audience::kOperators},
+        {Method::kGet, "/v1/devices", false, &Api::devices, Audience::kOperators},
+        {Method::kGet, "/v1/metrics", false, &Api::machine, Audience::kOperators},
         {Method::kPost, "/tokenize", false, &Api::tokenize},
         {Method::kPost, "/detokenize", false, &Api::detokenize},
         {Method::kPost, "/apply-template", false, &Api::apply_template},
@@ -138,11 +138,11 @@ void Api::answer_options(Exchange& exchange, std::string methods) {
     Response response;
     response.status = 204;
     response.content_type = "";
-    response.headers = {{"Allow", methods},
-                        {"Access-Control-Allow-Methods", methods},
-                        {"Access-Control-Allow-Headers",
-                         "Authorization, Content-Type, x-api-key, x-request-id, Idempotency-Key"},
-                        {"Access-Control-Max-Age", "86400"}};
+    response.headers = {
+        {"Allow", methods},
+        {"Access-Control-Allow-Methods", methods},
+        {"Access-Control-Allow-Headers", "Authorization, Content-Type, x-request-id"},
+        {"Access-Control-Max-Age", "86400"}};
     exchange.respond(std::move(response));
 }
 

@@ -123,10 +123,7 @@ void append_answer_head(std::string& out, const AnswerHead& head) {
         out +=
             "Access-Control-Allow-Origin: *\r\n"
             "Access-Control-Expose-Headers: x-request-id, openai-processing-ms, Retry-After, "
-            "retry-after-ms, x-should-retry, x-ratelimit-limit-requests, "
-            "x-ratelimit-limit-tokens, x-ratelimit-remaining-requests, "
-            "x-ratelimit-remaining-tokens, x-ratelimit-reset-requests, "
-            "x-ratelimit-reset-tokens\r\n";
+            "retry-after-ms, x-should-retry\r\n";
     }
     if (head.headers != nullptr) {
         for (const auto& [name, value] : *head.headers) {

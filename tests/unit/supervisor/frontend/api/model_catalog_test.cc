@@ -131,7 +131,7 @@ TEST_F(ModelCatalogTest, OnlyWhatServesIsAskedOfHealthAndMetrics) {
     catalog_.add(model_of("tiny", 2), ModelStanding::kCanary);
     const Json health = send(Method::kGet, "/health").body();
     EXPECT_EQ(health["components"]["models"]["status"], "healthy") << health.dump();
-    const std::string metrics = send(Method::kGet, "/metrics").response->body;
+    const std::string metrics = ask(Method::kGet, "/metrics").response->body;
     const std::string line = "\nbitnet_model_weights_bytes{model=\"tiny\"}";
     EXPECT_NE(metrics.find(line), metrics.npos);
     EXPECT_EQ(metrics.find(line, metrics.find(line) + 1), metrics.npos) << "one for each id";

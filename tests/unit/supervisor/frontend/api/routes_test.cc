@@ -16,8 +16,8 @@ TEST_F(RoutesTest, MethodsOfEveryRoute) {
                           "/v1/models/tiny", "/v1/stats",    "/v1/devices", "/v1/metrics"};
     add_worker();
     for (const char* path : gets) {
-        EXPECT_EQ(send(Method::kGet, path).response->status, 200) << path;
-        EXPECT_EQ(send(Method::kHead, path).response->status, 200) << path;
+        EXPECT_EQ(ask(Method::kGet, path).response->status, 200) << path;
+        EXPECT_EQ(ask(Method::kHead, path).response->status, 200) << path;
         FakeExchange& post = send(Method::kPost, path, "{}");
         EXPECT_EQ(post.response->status, 405) << path;
         const bool is_a_model = std::string_view(path) == "/v1/models/tiny";
@@ -40,6 +40,17 @@ TEST_F(RoutesTest, MethodsOfEveryRoute) {
         FakeExchange& unknown = send(Method::kGet, path);
         EXPECT_EQ(unknown.response->status, 404) << path;
         EXPECT_EQ(unknown.body()["error"]["code"], "route_not_found");
+    }
+}
+
+TEST_F(RoutesTest, FiguresOfTheServerAreForOperators) {
+    for (const char* path : {"/metrics", "/v1/stats", "/v1/devices", "/v1/metrics"}) {
+        for (const Method method : {Method::kGet, Method::kHead}) {
+            FakeExchange& other = send(method, path);
+            EXPECT_EQ(other.response->status, 403) << path;
+            EXPECT_EQ(other.body()["error"]["code"], "role_required");
+        }
+        EXPECT_EQ(send(Method::kOptions, path).response->status, 204);
     }
 }
 
@@ -200,7 +211,7 @@ TEST_F(RoutesTest, MetricsOfAllBoards) {
     auto view = shm::BoardView::open(board_.view());
     ASSERT_TRUE(view.ok());
     boards_.add(std::move(view).value());
-    FakeExchange& exchange = send(Method::kGet, "/metrics");
+    FakeExchange& exchange = ask(Method::kGet, "/metrics");
     EXPECT_EQ(exchange.response->content_type, "text/plain; version=0.0.4; charset=utf-8");
     const std::string text = exchange.response->body;
     for (const char* line :
