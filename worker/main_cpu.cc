@@ -1,12 +1,11 @@
-// bitnetd-worker --device cpu:N [--model ID]: computes one model on its share of the cores. A child
+// bitnetd-worker --device cpu:0 [--model ID]: computes one model on its share of the cores. A child
 // of bitnetd; descriptor 3 is its control socket, and everything it needs comes over it
-// (shm/control/child_link.h): settings, weights (sealed, mapped read-only), KV arena, then
-// frontends with their rings. It gets token ids and gives token ids; it opens nothing and knows no
-// text.
+// (shm/control/child_link.h): which share, settings, weights (sealed, mapped read-only), KV arena,
+// then frontends with their rings. It gets token ids and gives token ids; it opens nothing and
+// knows no text.
 //
 // Order: take the setup in, choose kernels, start the compute threads, confine all of them, say
 // READY, serve. What was allocated by then is all there will be.
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,11 +29,11 @@ namespace bitnetd::worker {
 namespace {
 
 // Where the threads of a worker run, and so where its KV cache should lie.
-Result<CoreShare> choose_cores(const Params& params, const NumaMachine& machine, uint32_t slot) {
-    const auto models = std::max<size_t>(1, params.server_model.size());
-    const auto workers = static_cast<int>(params.server_workers * models);
-    BITNETD_ASSIGN(CoreShare share,
-                   share_of_worker(machine, workers, static_cast<int>(slot) % workers));
+Result<CoreShare> choose_cores(const Params& params, const NumaMachine& machine,
+                               const shm::SelfMessage& self) {
+    BITNETD_ASSIGN(CoreShare share, share_of_worker(machine, static_cast<int>(self.core_shares),
+                                                    static_cast<int>(self.core_share)));
+    share.exclusive = share.exclusive && self.cores_are_shared == 0;
     if (params.worker_threads != 0) {
         // More threads than cores share them; fewer leave some alone.
         std::vector<int> cores;
@@ -84,6 +83,8 @@ class CpuWorker final : public Worker {
                                    {"null_model", params_.worker_null_model == 1},
                                    {"threads", pool_->threads()},
                                    {"pinned", pool_->pinned()},
+                                   {"core_share", link_.self().core_share},
+                                   {"core_shares", link_.self().core_shares},
                                    {"numa_nodes", numa_nodes_},
                                    {"slots", params_.worker_slots_max},
                                    {"context", context_max_},
@@ -116,7 +117,7 @@ class CpuWorker final : public Worker {
     // Threads on cores, and the KV cache in the memory near them.
     Result<void> place() {
         const NumaMachine machine = NumaMachine::look();
-        BITNETD_ASSIGN(const CoreShare share, choose_cores(params_, machine, link_.slot()));
+        BITNETD_ASSIGN(const CoreShare share, choose_cores(params_, machine, link_.self()));
         numa_nodes_ = share.nodes.size();
         if (!machine.bind(arena_.memory(), share.nodes)) {
             log::warn("numa_not_bound", {{"worker", link_.slot()}, {"nodes", numa_nodes_}});

@@ -14,7 +14,7 @@
 
 namespace bitnetd::shm {
 
-inline constexpr uint32_t kControlAbiVersion = 6;
+inline constexpr uint32_t kControlAbiVersion = 7;
 inline constexpr uint32_t kControlPayloadMax = 60 * 1024;
 inline constexpr uint32_t kControlFdsMax = 16;
 // Files of one model; they must fit the channel's queue. The largest published have under 200.
@@ -97,8 +97,13 @@ static_assert(sizeof(MessageHeader) == 16);
 struct SelfMessage {
     uint64_t incarnation;
     uint32_t slot;
-    uint32_t reserved;
+    // Of a CPU worker: which of how many equal parts of the usable cores is its own, and whether
+    // others compute there too.
+    uint32_t core_share;
+    uint32_t core_shares;
+    uint32_t cores_are_shared;
 };
+static_assert(sizeof(SelfMessage) == 24);
 
 struct ListenMessage {
     char address[256];  // as configured, for the log: "[::1]:8080", "unix:/run/..."

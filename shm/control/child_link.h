@@ -35,6 +35,7 @@ class ChildLink {
 
     uint64_t incarnation() const noexcept { return self_.incarnation; }
     uint32_t slot() const noexcept { return self_.slot; }
+    const SelfMessage& self() const noexcept { return self_; }
     const Params& params() const noexcept { return params_; }
     BoardWriter& board() noexcept { return *board_; }
     // The memory of one's own board, to read it as others do.

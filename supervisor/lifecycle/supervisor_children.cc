@@ -120,8 +120,12 @@ uint64_t Supervisor::kv_bytes_of(const Model& model, const Params& params) const
 void Supervisor::start_workers(Model& model) {
     const uint64_t bytes = kv_bytes_of(model, settings_.params);
     std::vector<Slot*> slots;  // all of them before the first start, as in start()
+    const auto nobody_leaves = [](const Slot&) { return false; };
     for (std::string& device : worker_devices(settings_.params)) {
+        const CoreShare cores =
+            fleet_.free_share(models_.core_shares(settings_.params), nobody_leaves);
         Slot& slot = fleet_.open_slot(shm::Role::kWorker, build_);
+        slot.cores = cores;
         slot.model_key = model.key;
         slot.device = std::move(device);
         slot.kv_bytes = bytes;

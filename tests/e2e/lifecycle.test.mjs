@@ -65,6 +65,31 @@ test('a killed frontend is replaced and the address keeps answering', async () =
   await server.stop();
 });
 
+// A worker tells its share when it is ready; the supervisor's word of it has the pid.
+test('workers share the cores evenly, whoever is replaced', async () => {
+  const server = await Server.start(['--model', `demo=${demoModel}`, '--workers', '2', '--rollout.canary_copies=0',
+    '--rollout.canary_share_requests=0', `--server.models_dir=${path.dirname(demoModel)}`], { model: false });
+  const shares = async (from) => {
+    const ready = server.events.slice(from).filter((e) => e.event === 'worker_ready' && e.pid);
+    const told = ready.map(({ incarnation }) =>
+      server.event((e) => e.event === 'worker_ready' && e.core_shares && e.incarnation === incarnation));
+    return (await Promise.all(told)).map((e) => `${e.core_share} of ${e.core_shares}`).sort();
+  };
+  assert.deepEqual(await shares(0), ['0 of 2', '1 of 2']);
+  for (let i = 0; i < 2; ++i) {
+    const from = server.events.length;
+    const swap = await request(server, 'POST', '/v1/models/swap', { model_id: 'demo', model_path: demoModel });
+    assert.equal(swap.status, 200, swap.text);
+    assert.deepEqual(await shares(from), ['0 of 2', '1 of 2']);
+  }
+  const from = server.events.length;
+  for (const worker of server.children('bitnetd-worker')) process.kill(worker, 'SIGKILL');
+  const next = await server.event((e) => e.event === 'worker_ready' && e.pid, from);
+  await server.event((e) => e.event === 'worker_ready' && e.pid && e.incarnation !== next.incarnation, from);
+  assert.deepEqual(await shares(from), ['0 of 2', '1 of 2']);
+  await server.stop();
+});
+
 test('health tells what is there', async () => {
   const server = await Server.start(['--workers', '2']);
   const health = await request(server, 'GET', '/health');

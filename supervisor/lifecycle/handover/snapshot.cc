@@ -83,6 +83,9 @@ void describe(auto& field, Either<SlotSnapshot> auto& it) {
     field("last_board_fd", it.last_board_fd);
     field("model_key", it.model_key);
     field("device", it.device);
+    field("core_share", it.cores.index);
+    field("core_shares", it.cores.count);
+    field("cores_are_shared", it.cores.is_shared);
     field("is_canary", it.is_canary);
     field("kv_bytes", it.kv_bytes);
     field("kv_arena_fd", it.kv_arena_fd);

@@ -20,7 +20,7 @@
 
 namespace bitnetd::supervisor {
 
-inline constexpr uint32_t kSnapshotVersion = 2;
+inline constexpr uint32_t kSnapshotVersion = 3;
 
 struct ListenerSnapshot {
     uint32_t number = 0;
@@ -57,6 +57,7 @@ struct SlotSnapshot {
     // Of a worker's:
     uint64_t model_key = 0;
     std::string device;  // "cpu:0"
+    CoreShare cores;
     bool is_canary = false;
     uint64_t kv_bytes = 0;
     std::string kv_arena_fd;

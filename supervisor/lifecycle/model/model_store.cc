@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <set>
 
 #include "common/base/clock.h"
 #include "common/config/exit_codes.h"
@@ -85,6 +86,14 @@ Model* ModelStore::serving(std::string_view id) const {
 size_t ModelStore::count(ModelState state) const {
     return static_cast<size_t>(std::count_if(models_.begin(), models_.end(),
                                              [&](const auto& m) { return m->state == state; }));
+}
+
+uint32_t ModelStore::core_shares(const Params& params) const {
+    std::set<std::string_view> ids;
+    for (const auto& model : models_) {
+        if (model->message.standing != shm::ModelStanding::kRetiring) ids.insert(model->source.id);
+    }
+    return static_cast<uint32_t>(params.server_workers * std::max<size_t>(1, ids.size()));
 }
 
 void ModelStore::load_next() {

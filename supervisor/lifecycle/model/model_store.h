@@ -77,6 +77,9 @@ class ModelStore final : private ChildOwner {
     Model* serving(std::string_view id) const;
     bool loader_running() const { return load_ != nullptr; }
     size_t count(ModelState state) const;
+    // CPU workers of all models, into as many parts the cores are split. A new version of a model
+    // takes the place of the old one.
+    uint32_t core_shares(const Params& params) const;
     // The last key given away.
     uint64_t last_key() const { return last_key_; }
     void continue_keys_at(uint64_t last_key) { last_key_ = last_key; }

@@ -7,6 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/log/log.h"
+#include "supervisor/lifecycle/settings/worker_devices.h"
 
 namespace bitnetd::supervisor {
 namespace {
@@ -44,6 +45,14 @@ Result<void> Fleet::make_own_board(uint64_t started_ns) {
     return {};
 }
 
+CoreShare Fleet::free_share(uint32_t count, const Leaves& leaves) const {
+    std::vector<CoreShare> taken;
+    for (const Slot* slot : table_.serving(shm::Role::kWorker)) {
+        if (!is_gpu(slot->device) && !leaves(*slot)) taken.push_back(slot->cores);
+    }
+    return choose_share(count, taken);
+}
+
 Slot& Fleet::add_slot(shm::Role role) {
     return table_.add(std::make_unique<Slot>(role, table_.next_index(role), restart_limits(params_),
                                              monotonic_ns()));
@@ -75,6 +84,7 @@ void Fleet::vacate(Slot& slot) {
     slot.recovering = false;
     slot.breaker_open = false;
     slot.model_key = 0;
+    slot.cores = {};
     slot.is_canary = false;
     slot.kv_arena.reset();
     slot.build.reset();

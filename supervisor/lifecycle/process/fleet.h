@@ -7,6 +7,7 @@
 
 #include <uv.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -59,6 +60,10 @@ class Fleet final : private ChildOwner {
     BoardHold& own_board() { return own_board_; }
     const BoardHold& own_board() const { return own_board_; }
 
+    // Of `count` shares of the cores one for a CPU worker that is to come: that which the workers
+    // who serve and do not leave need least.
+    using Leaves = std::function<bool(const Slot&)>;
+    CoreShare free_share(uint32_t count, const Leaves& leaves) const;
     // A vacant slot of this role or a new one; the caller fills in what a worker needs and starts.
     Slot& open_slot(shm::Role role, std::shared_ptr<const Build> build);
     // Starts a process there now; when the machine refuses, again after a pause.

@@ -83,6 +83,7 @@ void Fleet::capture(SupervisorSnapshot& snapshot, std::vector<NamedFd>& fds) con
             it.use = slot->use;
             it.model_key = slot->model_key;
             it.device = slot->device;
+            it.cores = slot->cores;
             it.is_canary = slot->is_canary;
             it.kv_bytes = slot->kv_bytes;
             it.kv_arena_fd = names.add(fd_name::kv_arena(slot->index), slot->kv_arena.get());
@@ -125,6 +126,7 @@ void Fleet::adopt(const SupervisorSnapshot& snapshot, Inherited& inherited,
         if (it.use != SlotUse::kVacant) slot.build = build;
         slot.model_key = it.model_key;
         slot.device = it.device;
+        slot.cores = it.cores;
         slot.is_canary = it.is_canary;
         slot.kv_bytes = it.kv_bytes;
         slot.kv_arena = inherited.take(it.kv_arena_fd);

@@ -109,7 +109,8 @@ Result<void> Fleet::start_process(Slot& slot) {
 
 void Fleet::send_setup(Slot& slot, Process& process) {
     Child& child = *process.child;
-    const shm::SelfMessage self{process.incarnation, slot.index, 0};
+    const shm::SelfMessage self{process.incarnation, slot.index, slot.cores.index, slot.cores.count,
+                                slot.cores.is_shared ? 1u : 0u};
     const int own[] = {process.board.fd.get(), process.doorbell.get()};
     child.send(shm::MessageType::kSelf, self, own);
     Params params = slot.build->params;

@@ -12,6 +12,7 @@
 #include "shm/segment/segment.h"
 #include "supervisor/lifecycle/process/build.h"
 #include "supervisor/lifecycle/process/child.h"
+#include "supervisor/lifecycle/process/core_share.h"
 #include "supervisor/lifecycle/process/restart_policy.h"
 
 namespace bitnetd::supervisor {
@@ -79,6 +80,7 @@ struct Slot {
     // Workers only.
     uint64_t model_key = 0;
     std::string device;      // "cpu:0"
+    CoreShare cores;         // of a CPU worker
     bool is_canary = false;  // its next process is introduced as one
     Fd kv_arena;             // goes to the next incarnation, as garbage
     uint64_t kv_bytes = 0;

@@ -22,11 +22,16 @@ void RolloutRunner::load() {
     models_.load_next();
 }
 
+RolloutRunner::WorkerSpec RolloutRunner::spec_of(const Slot& slot) {
+    return {slot.model_key, slot.device, slot.build, slot.kv_bytes, slot.cores};
+}
+
 SlotId RolloutRunner::start_like(const WorkerSpec& like, bool canary) {
     Slot& slot = fleet_.open_slot(shm::Role::kWorker, like.build);
     slot.model_key = like.model_key;
     slot.device = like.device;
     slot.kv_bytes = like.kv_bytes;
+    slot.cores = like.cores;
     slot.is_canary = canary;
     fleet_.start(slot);
     return slot.index;
@@ -35,8 +40,14 @@ SlotId RolloutRunner::start_like(const WorkerSpec& like, bool canary) {
 SlotId RolloutRunner::start_worker(bool canary) {
     WorkerSpec spec = new_workers_.at(next_new_++);
     if (spec.model_key == 0) spec.model_key = new_key_;
-    spec.kv_bytes = owner_.kv_bytes_of(*models_.find(spec.model_key), spec.build->params);
-    return start_like(spec, canary);
+    const Params& params = spec.build->params;
+    spec.kv_bytes = owner_.kv_bytes_of(*models_.find(spec.model_key), params);
+    spec.cores = fleet_.free_share(models_.core_shares(params), [this](const Slot& slot) {
+        return old_workers_.contains(slot.index) && !new_slots_.contains(slot.index);
+    });
+    const SlotId started = start_like(spec, canary);
+    new_slots_.insert(started);
+    return started;
 }
 
 SlotId RolloutRunner::restore_worker(SlotId like) {

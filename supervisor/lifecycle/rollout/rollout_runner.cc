@@ -94,6 +94,7 @@ void RolloutRunner::start_next() {
     next_new_ = 0;
     old_workers_.clear();
     new_workers_.clear();
+    new_slots_.clear();
     reports_.clear();
     releasing_key_ = 0;
     unreleased_.clear();
@@ -193,8 +194,7 @@ Result<void> RolloutRunner::plan_processes(RolloutPlan& plan) {
         if (old.empty()) return Error{ErrorCode::kNotFound, "the worker is gone"};
         plan.workers = {old.front()->index};
         plan.workers_new = 1;
-        old_workers_[old.front()->index] = {old.front()->model_key, old.front()->device,
-                                            old.front()->build, old.front()->kv_bytes};
+        old_workers_[old.front()->index] = spec_of(*old.front());
         new_workers_ = {old_workers_.begin()->second};
         return {};
     }
@@ -237,7 +237,7 @@ void RolloutRunner::plan_workers(RolloutPlan& plan, std::vector<Slot*> old,
     const auto build = change_.build ? change_.build : owner_.current_build();
     for (const std::string& device : worker_devices(build->params)) {
         for (const uint64_t key : keys)
-            new_workers_.push_back({key, device, build, 0});
+            new_workers_.push_back({key, device, build, 0, {}});
     }
     plan.workers_new = static_cast<uint32_t>(new_workers_.size());
     const uint32_t broken = put_broken_last();
@@ -250,7 +250,7 @@ void RolloutRunner::plan_workers(RolloutPlan& plan, std::vector<Slot*> old,
                      [](const auto& a, const auto& b) { return a.first < b.first; });
     for (const auto& [round, slot] : rounds) {
         plan.workers.push_back(slot->index);
-        old_workers_[slot->index] = {slot->model_key, slot->device, slot->build, slot->kv_bytes};
+        old_workers_[slot->index] = spec_of(*slot);
     }
 }
 

@@ -116,6 +116,7 @@ class RolloutRunner final : private RolloutActions {
         std::string device;
         std::shared_ptr<const Build> build;
         uint64_t kv_bytes;
+        CoreShare cores;  // of an old one
     };
 
     void start_next();
@@ -129,6 +130,8 @@ class RolloutRunner final : private RolloutActions {
     void finish(const shm::RolloutMessage& ended);
     void note_end(const RolloutRecord& record);
     SlotId start_like(const WorkerSpec& like, bool canary);
+    // What is there now and to be restored.
+    static WorkerSpec spec_of(const Slot& slot);
     Slot& worker_slot(SlotId id) { return *fleet_.table().slots(shm::Role::kWorker)[id]; }
     Slot& frontend_slot(SlotId id) { return *fleet_.table().slots(shm::Role::kFrontend)[id]; }
     Result<void> hand_over(Process& from, Process& to);
@@ -154,6 +157,7 @@ class RolloutRunner final : private RolloutActions {
     std::map<SlotId, WorkerSpec> old_workers_;
     std::vector<WorkerSpec> new_workers_;  // in the order in which they are started
     size_t next_new_ = 0;                  // of these
+    std::set<SlotId> new_slots_;           // where they are; an old one's slot may be among them
     std::shared_ptr<const Build> old_build_;
     std::optional<SlotId> tested_;  // the worker whose self-test runs
     uint64_t tester_ = 0;           // the frontend that does it; incarnation

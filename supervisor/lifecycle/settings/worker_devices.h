@@ -9,7 +9,7 @@
 
 namespace bitnetd::supervisor {
 
-// CPU workers share one machine-wide pool of cores, split by slot.
+// CPU workers share one machine-wide pool of cores, split by core_share.h.
 inline constexpr const char* kCpuDevice = "cpu:0";
 
 // server.workers CPU workers, then one for each of server.gpu.

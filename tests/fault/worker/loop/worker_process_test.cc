@@ -69,7 +69,7 @@ class WorkerProcess {
                                                .device = "cpu:0"}));
         board_segment_ = require(shm::Segment::map(board_fd_.get(), shm::Access::kRead));
         bell_ = require(shm::Doorbell::create());
-        send(MessageType::kSelf, shm::bytes_of(shm::SelfMessage{incarnation, 0, 0}),
+        send(MessageType::kSelf, shm::bytes_of(shm::SelfMessage{incarnation, 0, 0, 1, 0}),
              {board_fd_.get(), bell_.get()});
         const std::string settings = print_settings(start.params);
         send(MessageType::kSettings, std::as_bytes(std::span(settings)), {});

@@ -63,7 +63,7 @@ TEST_F(ChannelTest, NothingNowIsNotTheEnd) {
 }
 
 TEST_F(ChannelTest, CarriesStructsTextsAndEmptyMessages) {
-    ASSERT_TRUE(a_->send(MessageType::kSelf, SelfMessage{7, 3, 0}).ok());
+    ASSERT_TRUE(a_->send(MessageType::kSelf, SelfMessage{7, 3, 0, 1, 0}).ok());
     ASSERT_TRUE(a_->send_text(MessageType::kSettings, "a.b=c\n").ok());
     ASSERT_TRUE(a_->send(MessageType::kStart).ok());
     const auto self = b_->receive();
@@ -132,7 +132,7 @@ TEST_F(ChannelTest, AFullSocketQueuesInOrderAndLosesNothing) {
     {
         const Fd in(ends[0]);
         const int fds[] = {in.get()};
-        ASSERT_TRUE(a_->send(MessageType::kSelf, SelfMessage{1, 2, 0}, fds).ok());
+        ASSERT_TRUE(a_->send(MessageType::kSelf, SelfMessage{1, 2, 0, 1, 0}, fds).ok());
     }  // the caller closes its descriptor; the queued message has its own
     const Fd out(ends[1]);
     EXPECT_TRUE(a_->wants_write());

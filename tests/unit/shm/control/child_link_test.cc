@@ -26,7 +26,7 @@ class ChildLinkTest : public testing::Test {
     }
     void TearDown() override { set_last_words(nullptr, 0); }
 
-    void send_self(SelfMessage self = {9, 2, 0}) {
+    void send_self(SelfMessage self = {9, 2, 0, 1, 0}) {
         const int fds[] = {board_.get(), bell_.get()};
         ASSERT_TRUE(supervisor_->send(MessageType::kSelf, self, fds).ok());
     }
@@ -133,7 +133,7 @@ TEST_F(ChildLinkTest, RefusesASecondSelf) {
 }
 
 TEST_F(ChildLinkTest, RefusesWrongDescriptors) {
-    ASSERT_TRUE(supervisor_->send(MessageType::kSelf, SelfMessage{9, 2, 0}).ok());
+    ASSERT_TRUE(supervisor_->send(MessageType::kSelf, SelfMessage{9, 2, 0, 1, 0}).ok());
     EXPECT_NE(start_error().find("expected 2 descriptors"), std::string::npos);
 }
 

@@ -74,9 +74,18 @@ SupervisorSnapshot full_snapshot() {
     it.control = ControlSnapshot{"/run/control", std::string(fd_name::kControl)};
     it.models = {model(3)};
     it.slots = {
-        {shm::Role::kFrontend, 0, "frontend/0", SlotUse::kServing, "", 0, "", false, 0, ""},
-        {shm::Role::kWorker, 0, "worker/0", SlotUse::kRetiring, fd_name::process(4, "board"), 3,
-         "cpu:0", true, uint64_t{1} << 40, fd_name::kv_arena(0)}};
+        {shm::Role::kFrontend, 0, "frontend/0", SlotUse::kServing, "", 0, "", {}, false, 0, ""},
+        {shm::Role::kWorker,
+         0,
+         "worker/0",
+         SlotUse::kRetiring,
+         fd_name::process(4, "board"),
+         3,
+         "cpu:0",
+         {1, 3, true},
+         true,
+         uint64_t{1} << 40,
+         fd_name::kv_arena(0)}};
     it.processes = {process("frontend/0", 5, shm::Role::kFrontend),
                     process("worker/0", 12, shm::Role::kWorker)};
     it.rings = {{5, 12, "frontend/0 -> worker/0", 16, fd_name::ring(5, 12, "requests"),
@@ -111,6 +120,7 @@ TEST(Snapshot, EverythingComesBack) {
                           sizeof before.models[0].facts),
               0);
     EXPECT_EQ(after->slots[1].use, SlotUse::kRetiring);
+    EXPECT_EQ(after->slots[1].cores.count, 3u);
     EXPECT_EQ(after->slots[1].kv_bytes, uint64_t{1} << 40);
     EXPECT_EQ(after->processes[1].phase, ChildPhase::kDraining);
     EXPECT_EQ(after->processes[1].deadline_ns, UINT64_MAX);
@@ -201,7 +211,7 @@ TEST(Snapshot, ErrorsNameThePlace) {
     EXPECT_EQ(error_of(bad), "state: slots[0].use is missing");
     bad = good;
     bad["slots"][0]["colour"] = 1;
-    EXPECT_NE(error_of(bad).find("slots[0] has 11 fields"), std::string::npos) << error_of(bad);
+    EXPECT_NE(error_of(bad).find("slots[0] has 14 fields"), std::string::npos) << error_of(bad);
     bad = good;
     bad["models"][0]["facts"] = "00";
     EXPECT_NE(error_of(bad).find("models[0].facts: expected 792 bytes"), std::string::npos);
