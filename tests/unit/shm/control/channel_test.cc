@@ -73,7 +73,7 @@ TEST_F(ChannelTest, CarriesStructsTextsAndEmptyMessages) {
     ASSERT_TRUE(value.ok());
     EXPECT_EQ(value->incarnation, 7u);
     EXPECT_EQ(value->slot, 3u);
-    EXPECT_FALSE((*self)->as<ReadyMessage>().ok()) << "another size";
+    EXPECT_FALSE((*self)->as<IncarnationMessage>().ok()) << "another size";
     EXPECT_TRUE((*self)->expect_fds(0).ok());
     EXPECT_FALSE((*self)->expect_fds(1).ok());
     EXPECT_EQ((*b_->receive())->text(), "a.b=c\n");

@@ -117,7 +117,7 @@ TEST_F(ChildLinkTest, GivesUpWhenTheSupervisorIsGone) {
 }
 
 TEST_F(ChildLinkTest, RefusesTheBoardOfAnother) {
-    send_self({9, 3, 0});
+    send_self({9, 3, 0, 1, 0});
     EXPECT_NE(start_error().find("worker/2 incarnation 9"), std::string::npos);
 }
 

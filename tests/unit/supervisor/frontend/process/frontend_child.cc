@@ -58,7 +58,8 @@ FrontendChild::FrontendChild(const Params& params) {
     board_fd_ = require(shm::create_board({shm::Role::kFrontend, 0, kIncarnation, ""}));
     board_segment_ = require(shm::Segment::map(board_fd_.get(), shm::Access::kRead));
     bell_ = require(shm::Doorbell::create());
-    send(MessageType::kSelf, shm::SelfMessage{kIncarnation, 0, 0}, {board_fd_.get(), bell_.get()});
+    send(MessageType::kSelf, shm::SelfMessage{kIncarnation, 0, 0, 1, 0},
+         {board_fd_.get(), bell_.get()});
     const std::string settings = print_settings(params);
     send_bytes(MessageType::kSettings, std::as_bytes(std::span(settings)), {});
     send_listener();
