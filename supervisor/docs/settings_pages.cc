@@ -81,8 +81,9 @@ std::string settings_manual() {
         "defaults; a list replaces the list below it.");
     page.paragraph(
         "A reload (bitnetctl reload, or SIGHUP) reads all of this again, checks it as a whole, "
-        "and applies it or changes nothing and says which line is wrong. No request is lost "
-        "whatever changes.");
+        "and applies it only when all of it is right; otherwise it says which line is wrong. "
+        "Where a rollout that it asks for fails, the rest of it is dropped and the next reload "
+        "goes on from what there is. No request is lost whatever changes.");
     page.verbatim("[server]\nmodel = [\"/var/lib/bitnetd/models/model.gguf\"]\nworkers = 2\n");
     std::string_view section;
     for (const ParamRow& row : param_rows()) {
