@@ -65,6 +65,7 @@ size_t character_offset(std::string_view text, size_t index) {
 }
 
 size_t find_text(std::string_view text, std::string_view wanted, size_t from) {
+    if (wanted.size() == 1) return text.find(wanted[0], from);
     const void* at = memmem(text.data() + from, text.size() - from, wanted.data(), wanted.size());
     if (at == nullptr) return std::string_view::npos;
     return static_cast<size_t>(static_cast<const char*>(at) - text.data());

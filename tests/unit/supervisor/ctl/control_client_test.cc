@@ -103,6 +103,14 @@ FakeServer::Answer answer_with(std::vector<std::string> texts, bool failed = fal
     };
 }
 
+// A text that the client does not take: it may be gone before the end is said.
+FakeServer::Answer answer_wrongly(const std::string& text) {
+    return [=](const CommandMessage&, Channel& channel) {
+        say(channel, text);
+        static_cast<void>(channel.send(MessageType::kCommandEnd, shm::CommandEndMessage{}));
+    };
+}
+
 struct Ran {
     int exit_code;
     std::string out;
@@ -230,7 +238,7 @@ TEST(ControlClient, ARolloutIsWatchedToItsEnd) {
 TEST(ControlClient, HostileAnswersDoNoHarm) {
     const std::string big(shm::kControlPayloadMax, 'x');
     const FakeServer server({
-        answer_with({"this is \x1b[2J no JSON"}),
+        answer_wrongly("this is \x1b[2J no JSON"),
         [&](const CommandMessage&, Channel& channel) {  // more than we take
             for (size_t sent = 0; sent <= kAnswerBytesMax; sent += big.size()) {
                 if (!channel.send_text(MessageType::kCommandText, big).ok()) return;
@@ -255,7 +263,7 @@ TEST(ControlClient, HostileAnswersDoNoHarm) {
             const int fds[] = {STDERR_FILENO};
             EXPECT_TRUE(channel.send(MessageType::kCommandText, {}, fds).ok());
         },
-        answer_with({"[1, 2]"}),  // a rollout must be an object
+        answer_wrongly("[1, 2]"),  // a rollout must be an object
     });
     for (const char* why : {"not JSON", "longer than", "closed the connection", "", "not an answer",
                             "", "descriptor", "expected a rollout"}) {
