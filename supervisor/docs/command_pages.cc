@@ -54,7 +54,8 @@ struct Signal {
     std::string_view meaning;
 };
 constexpr Signal kSignals[] = {
-    {"SIGHUP", "Read the configuration again, check all of it, and apply it only when all of it is right."},
+    {"SIGHUP",
+     "Read the configuration again, check all of it, and apply it only when all of it is right."},
     {"SIGTERM, SIGINT", "Finish what runs, take nothing new, stop; a second one stops at once."},
     {"SIGUSR1", "Open the log files again."},
     {"SIGUSR2",
