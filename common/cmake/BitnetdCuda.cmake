@@ -16,10 +16,11 @@ if(BITNETD_CUDA STREQUAL "on" OR
     if(BITNETD_NVCC)
         # Real code for what is in use since 2018, and PTX for what comes. CUDAARCHS in the environment
         # takes its place, for as long as it is there: a test run builds what its machine can run,
-        # and a package made after it is for all again.
-        set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90)
+        # and a package made after it is for all again. What -D says stays.
         if(DEFINED ENV{CUDAARCHS})
             set(CMAKE_CUDA_ARCHITECTURES $ENV{CUDAARCHS})
+        elseif(NOT DEFINED CACHE{CMAKE_CUDA_ARCHITECTURES})
+            set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90)
         endif()
         set(CMAKE_CUDA_COMPILER ${BITNETD_NVCC})
         set(CMAKE_CUDA_RUNTIME_LIBRARY Static)

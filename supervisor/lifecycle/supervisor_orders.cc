@@ -219,7 +219,7 @@ Result<Supervisor::Started> Supervisor::restart_worker(uint64_t index) {
     if (!shutdown_.serving() || !was_ready_) {
         return Error{ErrorCode::kUnavailable, "the server is starting or stopping"};
     }
-    if (!rollouts_.is_idle()) {
+    if (is_changing()) {
         return Error{ErrorCode::kUnavailable, "another rollout is in progress; try again after it"};
     }
     for (const Slot* slot : fleet_.table().serving(shm::Role::kWorker)) {
